@@ -1,0 +1,64 @@
+#pragma once
+
+/*
+ * cap: the definition of a volume cap, and what makes one valid.
+ *
+ * Pure: no clock, no I/O, no allocation, no globals.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/num.h"
+
+#define PPM INT64_C(1000000) /* fractions are integers of 10^-6 */
+
+#define CAP_TIME_ZONE_SIZE 65
+
+#define CAP_TOPUP_PPM_DEFAULT     INT64_C(100000) /* 10 % of the DC's share */
+#define CAP_SLICE_MAX_PPM_DEFAULT INT64_C(50000)  /* 5 % of the total */
+#define CAP_AUTONOMY_MS_DEFAULT   INT64_C(10000)
+#define CAP_AUTONOMY_MS_MAX       INT64_C(3600000)
+
+/* clang-format off */
+/* kind, its name in JSON and SQL */
+#define CAP_INTERVALS(X)   \
+    X(CAP_SINGLE, "single") /* one window, from starts_at to ends_at */ \
+    X(CAP_HOUR,   "hour")   \
+    X(CAP_DAY,    "day")    \
+    X(CAP_WEEK,   "week")   /* starts on Monday */ \
+    X(CAP_MONTH,  "month")
+/* clang-format on */
+
+enum cap_interval {
+#define X(kind, name) kind,
+    CAP_INTERVALS(X)
+#undef X
+};
+
+/* Names in the order of the enum, NULL-terminated: for JS_ENUM and SQL. */
+extern const char *const cap_interval_names[];
+
+struct cap {
+    char id[NAME_SIZE];
+    int64_t starts_at_ms; /* calendar, since 1970 */
+    int64_t ends_at_ms;
+    int interval;          /* enum cap_interval */
+    int64_t total;         /* units a window, 0 to UNITS_MAX */
+    int64_t initial_total; /* of the window that is current when the definition arrives; -1: none */
+    char time_zone[CAP_TIME_ZONE_SIZE];
+    int64_t topup_ppm;     /* (0, PPM]: a first slice, of the DC's share */
+    int64_t slice_max_ppm; /* (0, PPM]: the largest slice, of the total */
+    int64_t autonomy_ms;   /* 0 to CAP_AUTONOMY_MS_MAX: how long a slice should last */
+    bool paused;
+};
+
+/* A cap with the defaults in every optional member. */
+struct cap cap_defaults(void);
+
+/* What the types and ranges of the members alone do not say.  The time zone's existence is the
+ * database's to check. */
+MUST_CHECK bool cap_validate(const struct cap *c, struct err *e);
+
+bool cap_equal(const struct cap *a, const struct cap *b);

@@ -1,0 +1,127 @@
+#pragma once
+
+/*
+ * pool: what a DC holds of one window, and the slices cut from it: the quota
+ * law (docs/PROTOCOL.md).
+ *
+ *   free = minted - burned - granted + returned                  >= 0
+ *   rest of a slice = granted - returned - consumed + refunded   >= 0
+ *
+ * Every amount is a cumulative counter that only grows.  A pool's granted,
+ * returned, consumed and refunded are the sums of its slices'.
+ *
+ * Pure: plain structs in, decisions out.  The store locks and loads, calls
+ * pool_topup() once per item, and saves; the simulator does the same on arrays.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/num.h"
+
+struct pool {
+    int64_t requested; /* the window's total as it is asked for */
+    int64_t minted, burned;
+    int64_t granted, returned, consumed, refunded;
+    int64_t presumed;   /* rests of slices whose servers have been silent for long */
+    int64_t wanted;     /* units that servers asked for and did not get */
+    int64_t recalled_at_ms; /* real time of the last recall; any clock that servers of a DC share */
+    int64_t topup_ppm, slice_max_ppm, autonomy_ms;
+    bool accepts; /* planned or open, not paused, not past its end: units may be granted */
+    bool paused;
+};
+
+/* The pool's side of a slice: one (window, server, incarnation). */
+struct pool_slice {
+    int64_t granted, returned, consumed, refunded;
+    int64_t presumed; /* the part of pool.presumed that is this slice's */
+    int64_t wanted;   /* the part of pool.wanted that is this slice's */
+    bool frozen;      /* the server contradicted us: nothing more is granted */
+};
+
+/* What a server says about its slice, as it came over the wire. */
+struct pool_report {
+    int64_t granted_known; /* the largest `granted` it has recorded */
+    int64_t returned, consumed, refunded;
+    int64_t want;       /* 0: only a report */
+    int64_t rate_milli; /* demand in thousandths of a unit per second; -1: unknown */
+};
+
+/* clang-format off */
+#define POOL_STATES(X)                                                                          \
+    X(POOL_OPEN,    "open")    /* units were granted, or none were wanted */                     \
+    X(POOL_DRY,     "dry")     /* nothing free here now; others still hold some: `left` */       \
+    X(POOL_USED_UP, "used_up") /* every unit is spent */                                         \
+    X(POOL_PAUSED,  "paused")                                                                   \
+    X(POOL_CLOSED,  "closed")  /* over: hand back everything */                                  \
+    X(POOL_FROZEN,  "frozen")  /* the server's numbers contradict the pool's */                  \
+    X(POOL_UNKNOWN, "unknown") /* there is no such window here */
+/* clang-format on */
+
+enum pool_state {
+#define X(state, name) state,
+    POOL_STATES(X)
+#undef X
+};
+
+extern const char *const pool_state_names[]; /* NULL-terminated */
+
+struct pool_answer {
+    int64_t granted; /* cumulative, for this slice */
+    int64_t keep;    /* hand back what is above; UNITS_MAX: nothing */
+    int64_t left;    /* units not spent, outside this slice, that may still come: an upper bound */
+    int state;       /* enum pool_state */
+};
+
+/* What the watch has to tell servers because of this topup. */
+enum pool_news {
+    POOL_NO_NEWS,
+    POOL_NEWS_RECALL,  /* someone is short: report what you hold */
+    POOL_NEWS_CHANGED, /* units came free, or the last one was spent: ask again */
+};
+
+struct pool_topup {
+    struct pool pool;        /* after */
+    struct pool_slice slice; /* after */
+    struct pool_answer answer;
+    enum pool_news news;
+};
+
+struct pool_context {
+    int64_t active_servers; /* >= 1 */
+    int64_t now_ms;         /* the clock of recalled_at_ms */
+};
+
+bool pool_is_sound(const struct pool *p);
+bool pool_slice_is_sound(const struct pool_slice *s);
+
+int64_t pool_free(const struct pool *p);
+int64_t pool_held(const struct pool *p);      /* sum of the rests of all slices */
+int64_t pool_effective(const struct pool *p); /* minted - burned */
+int64_t pool_pending(const struct pool *p);   /* still to be burned to reach `requested` */
+int64_t pool_overspent(const struct pool *p); /* spent above `requested`: reported, not hidden */
+int64_t pool_slice_rest(const struct pool_slice *s);
+
+/* The largest slice, and what a lost server can strand at most of this window. */
+int64_t pool_slice_max(const struct pool *p);
+int64_t pool_strand_max(const struct pool *p);
+
+/* The size of a slice for someone who wants `want` >= 1 units; 0 if nothing is free. */
+int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, int64_t want,
+                        int64_t rate_milli);
+
+/*
+ * Applies a report (the maximum of each counter), then decides the grant.
+ * Grants only if the server knows of all that it was granted before, so that a
+ * lost answer is repeated and never doubled.  A report that contradicts the
+ * pool changes nothing but slice.frozen.
+ */
+struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
+                             const struct pool_report *r, const struct pool_context *ctx);
+
+/* The window's total becomes `requested`: mints at once, burns what is free, the rest as it
+ * comes back. */
+struct pool pool_retarget(const struct pool *p, int64_t requested);
+
+/* A server has been silent for long: its rest counts as spent until it speaks. */
+struct pool_topup pool_presume(const struct pool *p, const struct pool_slice *s);
