@@ -16,10 +16,10 @@
 
 #define CAP_TIME_ZONE_SIZE 65
 
-#define CAP_TOPUP_PPM_DEFAULT     INT64_C(100000) /* 10 % of the DC's share */
-#define CAP_SLICE_MAX_PPM_DEFAULT INT64_C(50000)  /* 5 % of the total */
-#define CAP_AUTONOMY_MS_DEFAULT   INT64_C(10000)
-#define CAP_AUTONOMY_MS_MAX       INT64_C(3600000)
+#define CAP_TOPUP_PPM_DEFAULT INT64_C(100000)    /* 10 % of the DC's share */
+#define CAP_SLICE_MAX_PPM_DEFAULT INT64_C(50000) /* 5 % of the total */
+#define CAP_AUTONOMY_MS_DEFAULT INT64_C(10000)
+#define CAP_AUTONOMY_MS_MAX INT64_C(3600000)
 
 /* clang-format off */
 /* kind, its name in JSON and SQL */

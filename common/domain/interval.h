@@ -35,8 +35,8 @@ extern const char *const interval_state_names[]; /* NULL-terminated */
 struct interval {
     int64_t starts_at_ms;
     int64_t ends_at_ms;
-    int64_t total;  /* units asked for this window */
-    int state;      /* enum interval_state */
+    int64_t total; /* units asked for this window */
+    int state;     /* enum interval_state */
     bool paused;
 };
 

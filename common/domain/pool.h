@@ -23,8 +23,8 @@ struct pool {
     int64_t requested; /* the window's total as it is asked for */
     int64_t minted, burned;
     int64_t granted, returned, consumed, refunded;
-    int64_t presumed;   /* rests of slices whose servers have been silent for long */
-    int64_t wanted;     /* units that servers asked for and did not get */
+    int64_t presumed;       /* rests of slices whose servers have been silent for long */
+    int64_t wanted;         /* units that servers asked for and did not get */
     int64_t recalled_at_ms; /* real time of the last recall; any clock that servers of a DC share */
     int64_t topup_ppm, slice_max_ppm, autonomy_ms;
     bool accepts; /* planned or open, not paused, not past its end: units may be granted */

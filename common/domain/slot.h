@@ -43,8 +43,8 @@ enum consume_mode {
 extern const char *const consume_mode_names[]; /* NULL-terminated */
 
 enum slot_verdict {
-    SLOT_GRANTED, /* units were taken (or, for a check, could be) */
-    SLOT_SHORT,   /* the slice's rest does not cover it */
+    SLOT_GRANTED,    /* units were taken (or, for a check, could be) */
+    SLOT_SHORT,      /* the slice's rest does not cover it */
     SLOT_FROZEN_NOW, /* a return did not finish within the bounded wait: unreachable */
 };
 
@@ -67,7 +67,7 @@ void slot_grant(struct slot *s, int64_t granted);
 int64_t slot_return(struct slot *s, int64_t n);
 
 /* The steps of slot_return, for the simulator, which dies between any two. */
-bool slot_return_freeze(struct slot *s);            /* false: frozen already */
+bool slot_return_freeze(struct slot *s);             /* false: frozen already */
 int64_t slot_return_note(struct slot *s, int64_t n); /* 0: nothing to return; still finish */
 void slot_return_write(struct slot *s);
 void slot_return_finish(struct slot *s);
