@@ -54,16 +54,63 @@ int64_t slice_low_water(const struct slice *s, int64_t rate_milli)
     return max_i64(tenth, min_i64(half_autonomy, s->last_slice / 2));
 }
 
+struct slice slice_new(int64_t autonomy_ms)
+{
+    return (struct slice){
+        .state = POOL_OPEN,
+        .left = UNITS_MAX,
+        .keep = UNITS_MAX,
+        .autonomy_ms = autonomy_ms,
+    };
+}
+
 int64_t slice_want(const struct slice *s, int64_t rest, int64_t rate_milli)
 {
     CHECK(rest >= 0 && s->short_of >= 0);
 
-    bool first = s->last_slice == 0;
-    bool low = s->asked && rest <= slice_low_water(s, rate_milli);
+    bool first = s->last_slice == 0 && s->state == POOL_OPEN;
+    bool low = s->asked && s->state == POOL_OPEN && rest <= slice_low_water(s, rate_milli);
 
     if (s->short_of == 0 && !first && !low)
         return 0;
     return min_i64(s->short_of + max_i64(1, demand(rate_milli, WANT_AHEAD_MS)), UNITS_MAX);
+}
+
+struct pool_report slice_report(const struct slice *s, const struct slot *slot, int64_t rate_milli)
+{
+    struct slot_counts c = slot ? slot_counts(slot) : (struct slot_counts){0};
+
+    return (struct pool_report){
+        .granted_known = c.granted,
+        .returned = c.returned,
+        .consumed = c.consumed,
+        .refunded = c.refunded,
+        .want = slice_want(s, slot ? slot_rest(slot) : 0, rate_milli),
+        .rate_milli = rate_milli,
+    };
+}
+
+int64_t slice_apply(struct slice *s, struct slot *slot, const struct pool_answer *a)
+{
+    int64_t known = slot ? atomic_load(&slot->granted) : 0;
+    int64_t units = max_i64(a->granted - known, 0);
+
+    CHECK(slot || units == 0);
+    if (units > 0) {
+        slot_grant(slot, a->granted);
+        s->last_slice = units;
+        s->asked = false;
+    }
+    s->state = a->state;
+    s->left = a->left;
+    s->keep = a->keep;
+    return units;
+}
+
+void slice_news(struct slice *s)
+{
+    s->state = POOL_OPEN;
+    s->left = UNITS_MAX;
 }
 
 int64_t slice_surplus(const struct slice *s, int64_t rest)
@@ -72,4 +119,26 @@ int64_t slice_surplus(const struct slice *s, int64_t rest)
     int64_t keep = max_i64(s->keep, s->short_of > 0 ? rest : 0);
 
     return rest > keep ? rest - keep : 0;
+}
+
+const char *const slice_verdict_names[] = {
+#define X(verdict, name) name,
+    SLICE_VERDICTS(X)
+#undef X
+        NULL};
+
+enum slice_verdict slice_refusal(const struct slice *s, int64_t rest, int64_t n)
+{
+    CHECK(n >= 1);
+
+    switch (s->state) {
+    case POOL_PAUSED: return SLICE_PAUSED;
+    case POOL_CLOSED: return SLICE_NOT_OPEN;
+    case POOL_UNKNOWN: return SLICE_UNKNOWN;
+    case POOL_OPEN:
+    case POOL_DRY:
+    case POOL_USED_UP:
+        return rest + min_i64(s->left, UNITS_MAX) < n ? SLICE_USED_UP : SLICE_UNREACHABLE;
+    default: return SLICE_UNREACHABLE;
+    }
 }
