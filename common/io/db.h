@@ -61,14 +61,16 @@ static inline struct db_param db_i64(int64_t v)
 {
     return (struct db_param){.type = DB_I64, .number = v};
 }
+/* NULL is a NULL of type text. */
 static inline struct db_param db_text(const char *v)
 {
-    return v ? (struct db_param){.type = DB_TEXT, .text = v} : (struct db_param){.type = DB_NULL};
+    return (struct db_param){.type = DB_TEXT, .text = v};
 }
 static inline struct db_param db_bool(bool v)
 {
     return (struct db_param){.type = DB_BOOL, .number = v};
 }
+/* A NULL whose type the statement must make clear. */
 static inline struct db_param db_null(void)
 {
     return (struct db_param){.type = DB_NULL};
@@ -127,5 +129,7 @@ struct db_listener;
 MUST_CHECK bool db_listen(const char *conninfo, const char *channel, struct db_listener **ret,
                           struct err *e);
 struct db_listener *db_listener_free(struct db_listener *l);
+CLEANUP_DEFINE(db_listener, struct db_listener, db_listener_free)
+#define auto_db_listener CLEANUP(db_listener)
 bool db_listener_wait(struct db_listener *l, int64_t timeout_ms); /* true: something happened */
 void db_listener_wake(struct db_listener *l);                     /* from another thread */
