@@ -16,6 +16,12 @@
 
 #define CAP_TIME_ZONE_SIZE 65
 
+/* 1970-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z */
+#define CAP_TIME_MIN_MS INT64_C(0)
+#define CAP_TIME_MAX_MS INT64_C(253402300799999)
+
+#define CAP_TOTAL_NONE INT64_C(-1) /* initial_total: none was given */
+
 #define CAP_TOPUP_PPM_DEFAULT INT64_C(100000)    /* 10 % of the DC's share */
 #define CAP_SLICE_MAX_PPM_DEFAULT INT64_C(50000) /* 5 % of the total */
 #define CAP_AUTONOMY_MS_DEFAULT INT64_C(10000)
@@ -46,7 +52,7 @@ struct cap {
     int64_t ends_at_ms;
     int interval;          /* enum cap_interval */
     int64_t total;         /* units a window, 0 to UNITS_MAX */
-    int64_t initial_total; /* of the window that is current when the definition arrives; -1: none */
+    int64_t initial_total; /* of the window that is current when the definition arrives */
     char time_zone[CAP_TIME_ZONE_SIZE];
     int64_t topup_ppm;     /* (0, PPM]: a first slice, of the DC's share */
     int64_t slice_max_ppm; /* (0, PPM]: the largest slice, of the total */
@@ -57,8 +63,12 @@ struct cap {
 /* A cap with the defaults in every optional member. */
 struct cap cap_defaults(void);
 
-/* What the types and ranges of the members alone do not say.  The time zone's existence is the
- * database's to check. */
+/*
+ * Everything that can be said of a definition without asking anyone: ranges, order, forms.
+ * ERR_INVALID with the pointer of the member that is wrong.  Whether the time zone exists is the
+ * database's to say.
+ */
 MUST_CHECK bool cap_validate(const struct cap *c, struct err *e);
 
+/* The same definition, so that there is nothing to do. */
 bool cap_equal(const struct cap *a, const struct cap *b);

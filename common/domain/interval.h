@@ -19,8 +19,8 @@
 #define INTERVAL_STATES(X)                                                  \
     X(INTERVAL_PLANNED, "planned") /* not begun; slices may be taken ahead */ \
     X(INTERVAL_OPEN,    "open")                                             \
-    X(INTERVAL_CLOSING, "closing") /* over; reports are booked, nothing is granted */ \
-    X(INTERVAL_CLOSED,  "closed")  /* over, and its accounts are final */
+    X(INTERVAL_CLOSING, "closing") /* ended early; reports are booked, nothing is granted */ \
+    X(INTERVAL_CLOSED,  "closed")  /* over */
 /* clang-format on */
 
 enum interval_state {
@@ -35,50 +35,75 @@ extern const char *const interval_state_names[]; /* NULL-terminated */
 struct interval {
     int64_t starts_at_ms;
     int64_t ends_at_ms;
+
+    /*
+     * Where the cap's grid and bounds have this window start.  starts_at is
+     * later if another one ran there before: the start is a window's identity,
+     * so a successor must have its own.
+     */
+    int64_t grid_starts_ms;
     int64_t total; /* units asked for this window */
     int state;     /* enum interval_state */
     bool paused;
 };
 
-/* What the calendar says: the grid's window that holds `now`, and the one after it. */
+/* Planned or open: there is something to spend, now or later. */
+static inline bool interval_is_live(const struct interval *w)
+{
+    return w->state == INTERVAL_PLANNED || w->state == INTERVAL_OPEN;
+}
+
+/* The state that time alone has brought a window to. */
+int interval_state_at(const struct interval *w, int64_t now_ms);
+
+/* What the calendar says: the grid's window that holds max(now, the cap's start), and the one
+ * after it, which starts where the first one ends.  That of a single cap is the cap's own. */
 struct interval_grid {
-    int64_t now_ms;
-    int64_t current_starts_ms, current_ends_ms;
-    int64_t next_ends_ms; /* the next one starts where the current ends */
+    int64_t starts_ms, ends_ms;
+    int64_t next_ends_ms;
 };
 
-#define INTERVAL_LIVE_MAX 4 /* windows of a cap that are planned or open, at most */
-
-/* The windows that must be there: at most the current and the next. */
+/* The windows that must be there at now_ms: the current and the next, or the cap's first two. */
 struct interval_plan {
+    int64_t now_ms;
+    bool is_new_version; /* totals and pause go to windows that exist, too */
     struct interval want[2];
     size_t count;
-    int64_t next_look_ms; /* calendar time at which to plan again; INT64_MAX: never */
+    int64_t next_look_ms; /* calendar time at which to plan again */
+};
+
+#define INTERVAL_NEVER_MS INT64_MAX
+
+/*
+ * `is_new_version`: the definition has just come or changed.  Then, and only
+ * then, its initial total counts: for the first window of the plan.
+ */
+struct interval_plan interval_plan(const struct cap *cap, const struct interval_grid *grid,
+                                   int64_t now_ms, bool is_new_version);
+
+/* The plan for a cap that was deleted: no windows, no further look. */
+struct interval_plan interval_plan_none(int64_t now_ms);
+
+#define INTERVAL_KNOWN_MAX 36
+
+/* What to do: a window as it must be from now on. */
+struct interval_step {
+    struct interval window;
+    bool is_new;  /* to be made; otherwise it exists, with the same start */
+    bool is_told; /* local-svc must hear of it; what time alone does needs no message */
+};
+
+struct interval_steps {
+    struct interval_step list[INTERVAL_KNOWN_MAX + 2];
+    size_t count;
 };
 
 /*
- * The windows a definition asks for at grid->now_ms: the one that holds now,
- * and the next; both are cut by the cap's bounds, and a cap that has not begun
- * has its first two.  `grid` is that of max(now, starts_at).  A single cap has one.
+ * Compares the windows that a cap has with its plan: what is over closes, what
+ * fits stays, what does not fit is closed at once, what is missing opens.
+ * `known` are all live windows and those ended ones that a new window's start
+ * might collide with, at most INTERVAL_KNOWN_MAX.  Applying the steps and
+ * asking again with the same plan and no new version gives none.
  */
-struct interval_plan interval_plan(const struct cap *cap, const struct interval_grid *grid);
-
-/* What to do with a window that is there (live) when a definition arrives or time passes. */
-enum interval_verdict {
-    INTERVAL_KEEP,   /* it is in the plan, unchanged */
-    INTERVAL_CHANGE, /* it is in the plan, but its total or pause differ */
-    INTERVAL_END,    /* it is not: close it now */
-};
-
-/*
- * Compares the live windows of a cap with its plan.  `ret_verdicts` has one
- * entry a live window.  Windows to open are left in *ret_open.  A window that
- * is replaced while it runs keeps its start, so its successor on the new grid
- * starts at now; the successor's start is unique for the cap.
- *
- * `is_new_version`: the definition has just changed, so totals are applied to
- * windows that exist; otherwise they keep theirs.
- */
-void interval_reconcile(const struct cap *cap, const struct interval_plan *plan, int64_t now_ms,
-                        bool is_new_version, const struct interval *live, size_t live_count,
-                        enum interval_verdict *ret_verdicts, struct interval_plan *ret_open);
+struct interval_steps interval_reconcile(const struct interval_plan *plan,
+                                         const struct interval *known, size_t count);

@@ -1,0 +1,175 @@
+#include "common/domain/interval.h"
+
+#include "common/base/check.h"
+
+const char *const interval_state_names[] = {
+#define X(state, name) name,
+    INTERVAL_STATES(X)
+#undef X
+        NULL};
+
+int interval_state_at(const struct interval *w, int64_t now_ms)
+{
+    if (w->ends_at_ms <= now_ms)
+        return INTERVAL_CLOSED;
+    if (w->state == INTERVAL_PLANNED && w->starts_at_ms <= now_ms)
+        return INTERVAL_OPEN;
+    return w->state;
+}
+
+/* Adds the part of the grid's window [starts, ends) that lies within the cap's bounds, unless
+ * nothing of it is left. */
+static void plan_window(struct interval_plan *plan, const struct cap *cap, int64_t starts_ms,
+                        int64_t ends_ms)
+{
+    struct interval w = {
+        .starts_at_ms = max_i64(starts_ms, cap->starts_at_ms),
+        .ends_at_ms = min_i64(ends_ms, cap->ends_at_ms),
+        .total = cap->total,
+        .state = INTERVAL_PLANNED,
+        .paused = cap->paused,
+    };
+
+    if (w.ends_at_ms <= max_i64(w.starts_at_ms, plan->now_ms))
+        return;
+    w.grid_starts_ms = w.starts_at_ms;
+    w.state = interval_state_at(&w, plan->now_ms);
+    plan->want[plan->count++] = w;
+}
+
+struct interval_plan interval_plan_none(int64_t now_ms)
+{
+    return (struct interval_plan){
+        .now_ms = now_ms, .is_new_version = true, .next_look_ms = INTERVAL_NEVER_MS};
+}
+
+struct interval_plan interval_plan(const struct cap *cap, const struct interval_grid *grid,
+                                   int64_t now_ms, bool is_new_version)
+{
+    struct interval_plan plan = interval_plan_none(now_ms);
+    struct interval *first = &plan.want[0];
+
+    CHECK(grid->starts_ms <= grid->ends_ms && grid->ends_ms <= grid->next_ends_ms);
+
+    plan.is_new_version = is_new_version;
+    plan_window(&plan, cap, grid->starts_ms, grid->ends_ms);
+    plan_window(&plan, cap, grid->ends_ms, grid->next_ends_ms);
+    if (plan.count == 0)
+        return plan;
+    if (is_new_version && cap->initial_total != CAP_TOTAL_NONE)
+        first->total = cap->initial_total;
+    plan.next_look_ms = first->state == INTERVAL_PLANNED ? first->starts_at_ms : first->ends_at_ms;
+    return plan;
+}
+
+static bool is_same_window(const struct interval *a, const struct interval *b)
+{
+    return a->grid_starts_ms == b->grid_starts_ms && a->ends_at_ms == b->ends_at_ms;
+}
+
+/* The live window that is the wanted one already, or NULL. */
+static const struct interval *find_live(const struct interval *want, const struct interval *known,
+                                        size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (interval_is_live(&known[i]) && is_same_window(want, &known[i]))
+            return &known[i];
+    return NULL;
+}
+
+static const struct interval *find_wanted(const struct interval_plan *plan,
+                                          const struct interval *w)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (is_same_window(&plan->want[i], w))
+            return &plan->want[i];
+    return NULL;
+}
+
+static bool is_start_taken(int64_t starts_at_ms, const struct interval *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (known[i].starts_at_ms == starts_at_ms)
+            return true;
+    return false;
+}
+
+/* Did `w` serve, until now at most, any of the time that the wanted window covers? */
+static bool is_in_the_way(const struct interval *w, const struct interval *want, int64_t now_ms)
+{
+    return w->starts_at_ms <= now_ms && w->ends_at_ms > want->grid_starts_ms;
+}
+
+/*
+ * The start of a window that is missing.  On the grid, if nothing has run
+ * there yet; otherwise now: what was spent before stays with the window it was
+ * spent of.  Ended windows keep their starts, so the next free one is taken.
+ */
+static int64_t free_start(const struct interval_plan *plan, const struct interval *want,
+                          const struct interval *known, size_t count)
+{
+    int64_t starts_at_ms = want->grid_starts_ms;
+
+    for (size_t i = 0; i < count; i++)
+        if (is_in_the_way(&known[i], want, plan->now_ms))
+            starts_at_ms = max_i64(starts_at_ms, plan->now_ms);
+    while (is_start_taken(starts_at_ms, known, count))
+        starts_at_ms++;
+    return starts_at_ms;
+}
+
+static void add_step(struct interval_steps *steps, const struct interval *w, bool is_new,
+                     bool is_told)
+{
+    CHECK(steps->count < sizeof(steps->list) / sizeof(steps->list[0]));
+    steps->list[steps->count++] =
+        (struct interval_step){.window = *w, .is_new = is_new, .is_told = is_told};
+}
+
+static void step_live(struct interval_steps *steps, const struct interval_plan *plan,
+                      const struct interval *w)
+{
+    const struct interval *want = find_wanted(plan, w);
+    struct interval after = *w;
+    bool is_told = false;
+
+    after.state = interval_state_at(w, plan->now_ms);
+    if (interval_is_live(&after) && want == NULL) {
+        after.state = INTERVAL_CLOSING;
+        is_told = true;
+    } else if (interval_is_live(&after) && plan->is_new_version) {
+        /* Even if these two are the same: the sizes of slices may have changed. */
+        after.total = want->total;
+        after.paused = want->paused;
+        is_told = true;
+    }
+    if (is_told || after.state != w->state)
+        add_step(steps, &after, /* is_new= */ false, is_told);
+}
+
+static void step_missing(struct interval_steps *steps, const struct interval_plan *plan,
+                         const struct interval *want, const struct interval *known, size_t count)
+{
+    struct interval w = *want;
+
+    w.starts_at_ms = free_start(plan, want, known, count);
+    w.state = w.starts_at_ms > plan->now_ms ? INTERVAL_PLANNED : INTERVAL_OPEN;
+    if (w.starts_at_ms < w.ends_at_ms)
+        add_step(steps, &w, /* is_new= */ true, /* is_told= */ true);
+}
+
+struct interval_steps interval_reconcile(const struct interval_plan *plan,
+                                         const struct interval *known, size_t count)
+{
+    struct interval_steps steps = {.count = 0};
+
+    CHECK(count <= INTERVAL_KNOWN_MAX);
+
+    for (size_t i = 0; i < count; i++)
+        if (interval_is_live(&known[i]))
+            step_live(&steps, plan, &known[i]);
+    for (size_t i = 0; i < plan->count; i++)
+        if (find_live(&plan->want[i], known, count) == NULL)
+            step_missing(&steps, plan, &plan->want[i], known, count);
+    return steps;
+}
