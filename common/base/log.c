@@ -144,6 +144,17 @@ void log_level_set(enum log_level min)
     atomic_store(&level_min, (int)min);
 }
 
+bool log_level_set_name(const char *name, struct err *e)
+{
+    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+        if (strcmp(level_names[i], name) == 0) {
+            log_level_set((enum log_level)i);
+            return true;
+        }
+    }
+    return err_set(e, ERR_INVALID, "the log level must be debug, info, warn or error");
+}
+
 void log_service_set(const char *name)
 {
     atomic_store(&service, name);

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#include "common/base/err.h"
+
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log_kv {
@@ -40,6 +42,7 @@ static inline struct log_kv log_i64(const char *key, int64_t number)
 void log_event_(enum log_level level, const char *event, const struct log_kv *kvs, size_t n);
 
 void log_level_set(enum log_level min);
+MUST_CHECK bool log_level_set_name(const char *name, struct err *e); /* as in a setting: "info" */
 void log_service_set(const char *name);    /* borrowed for the life of the process */
 void log_request_id_set(const char *id);   /* this thread's; copied; NULL clears it */
 const char *log_request_id(void);          /* this thread's, or "" */
