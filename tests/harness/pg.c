@@ -1,0 +1,254 @@
+#include "tests/harness/pg.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "tests/harness/proc.h"
+
+#ifndef PG_BIN
+#define PG_BIN "/usr/lib/postgresql/15/bin"
+#endif
+
+#define PG_USER "postgres" /* PostgreSQL refuses to run as root */
+#define START_MS 60000
+#define STOP_MS 20000
+#define INITDB_MS 120000
+
+struct pg {
+    struct proc *server; /* NULL: stopped */
+    char *folder;
+    bool scratch;
+    struct pg_options options;
+    int64_t port;
+    char data[4096];
+    char log[4096];
+    char conninfo[128];
+};
+
+static void give_to_user(const char *path)
+{
+    if (getuid() != 0)
+        return;
+    const struct passwd *user = getpwnam(PG_USER);
+    if (!user || chown(path, user->pw_uid, user->pw_gid) != 0)
+        harness_fail("%s cannot be given to the user " PG_USER, path);
+}
+
+_Noreturn static void fail_with_log(const struct pg *pg, const char *what)
+{
+    auto_free char *tail = file_tail(pg->log);
+
+    harness_fail("PostgreSQL in %s: %s; the end of its log:\n%s", pg->folder, what,
+                 tail ? tail : "");
+}
+
+static void initdb(const struct pg *pg)
+{
+    const char *const argv[] = {PG_BIN "/initdb",
+                                "-D",
+                                pg->data,
+                                "-U",
+                                "volumecap",
+                                "-A",
+                                "trust",
+                                "--data-checksums",
+                                "--locale=C.UTF-8",
+                                "-E",
+                                "UTF8",
+                                "--no-sync",
+                                NULL};
+    int status = 0;
+    auto_proc struct proc *p =
+        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = PG_USER});
+
+    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
+        fail_with_log(pg, "initdb failed");
+}
+
+static bool answers(void *arg)
+{
+    const struct pg *pg = arg;
+
+    return !proc_is_running(pg->server) || PQping(pg->conninfo) == PQPING_OK;
+}
+
+static void launch(struct pg *pg)
+{
+    char port[32], sockets[4200];
+    const char *const argv[] = {PG_BIN "/postgres",
+                                "-D",
+                                pg->data,
+                                "-c",
+                                port,
+                                "-c",
+                                sockets,
+                                "-c",
+                                "listen_addresses=127.0.0.1",
+                                "-c",
+                                "max_connections=200",
+                                "-c",
+                                "shared_buffers=64MB",
+                                "-c",
+                                pg->options.fsync ? "fsync=on" : "fsync=off",
+                                "-c",
+                                "log_line_prefix=%m [%p] %a ",
+                                "-c",
+                                "client_connection_check_interval=1s",
+                                NULL};
+
+    snprintf(port, sizeof(port), "port=%lld", (long long)pg->port);
+    snprintf(sockets, sizeof(sockets), "unix_socket_directories=%s", pg->folder);
+    /* SIGQUIT: the postmaster takes its backends with it, which SIGKILL would not let it do. */
+    pg->server = proc_start(&(struct proc_options){.argv = argv,
+                                                   .log = pg->log,
+                                                   .user = PG_USER,
+                                                   .outlives = pg->options.outlives,
+                                                   .death_signal = SIGQUIT});
+    if (!harness_await(answers, pg, START_MS) || !proc_is_running(pg->server))
+        fail_with_log(pg, "does not start");
+}
+
+static void make_database(const struct pg *pg)
+{
+    char conninfo[160];
+
+    snprintf(conninfo, sizeof(conninfo), "%s dbname=postgres", pg->conninfo);
+    pg_exec(conninfo, "CREATE DATABASE volumecap");
+}
+
+static void set_paths(struct pg *pg)
+{
+    if (pg->options.folder) {
+        pg->folder = strdup(pg->options.folder);
+        if (mkdir(pg->folder, 0755) != 0 && errno != EEXIST)
+            harness_fail("%s: %s", pg->folder, strerror(errno));
+    } else {
+        pg->folder = folder_scratch();
+        pg->scratch = true;
+    }
+    snprintf(pg->data, sizeof(pg->data), "%s/data", pg->folder);
+    snprintf(pg->log, sizeof(pg->log), "%s/postgresql.log", pg->folder);
+    give_to_user(pg->folder);
+}
+
+struct pg *pg_start(const struct pg_options *o)
+{
+    struct pg *pg = calloc(1, sizeof(*pg));
+
+    if (!pg)
+        harness_fail("out of memory");
+    pg->options = *o;
+    set_paths(pg);
+    pg->port = o->port ? o->port : port_free();
+    snprintf(pg->conninfo, sizeof(pg->conninfo),
+             "host=127.0.0.1 port=%lld user=volumecap dbname=volumecap", (long long)pg->port);
+    bool is_new = access(pg->data, F_OK) != 0;
+    if (is_new)
+        initdb(pg);
+    launch(pg);
+    if (is_new)
+        make_database(pg);
+    return pg;
+}
+
+const char *pg_conninfo(const struct pg *pg)
+{
+    return pg->conninfo;
+}
+
+int64_t pg_port(const struct pg *pg)
+{
+    return pg->port;
+}
+
+const char *pg_log(const struct pg *pg)
+{
+    return pg->log;
+}
+
+void pg_stop(struct pg *pg)
+{
+    if (!pg->server)
+        return;
+    /* "Fast": SIGTERM would wait until every client has gone by itself. */
+    proc_signal(pg->server, SIGINT);
+    if (!proc_wait(pg->server, STOP_MS, NULL))
+        fail_with_log(pg, "does not stop");
+    pg->server = proc_free(pg->server);
+}
+
+void pg_kill(struct pg *pg)
+{
+    if (pg->server)
+        proc_kill(pg->server);
+    pg->server = proc_free(pg->server);
+}
+
+void pg_freeze(struct pg *pg)
+{
+    proc_signal_tree(pg->server, SIGSTOP);
+}
+
+void pg_thaw(struct pg *pg)
+{
+    proc_signal_tree(pg->server, SIGCONT);
+}
+
+void pg_restart(struct pg *pg)
+{
+    pg_stop(pg);
+    launch(pg);
+}
+
+/*
+ * A killed postmaster leaves its segment of System V shared memory behind, of
+ * which a host has only so many; the next start on the same data would reuse
+ * it.  The seventh line of its pid file has the segment's key and id.
+ */
+static void remove_segment(const struct pg *pg)
+{
+    char path[4200], line[128] = "";
+    int id = -1;
+
+    snprintf(path, sizeof(path), "%s/postmaster.pid", pg->data);
+    FILE *f = fopen(path, "re");
+    for (int i = 0; f && i < 7 && fgets(line, sizeof(line), f); i++)
+        continue;
+    if (f)
+        fclose(f);
+    if (f && sscanf(line, "%*u %d", &id) == 1)
+        (void)shmctl(id, IPC_RMID, NULL);
+}
+
+/* At once, without a checkpoint, but tidily. */
+static void quit(struct pg *pg)
+{
+    if (pg->server)
+        proc_signal(pg->server, SIGQUIT);
+    if (pg->server && !proc_wait(pg->server, STOP_MS, NULL))
+        pg_kill(pg);
+    if (pg->scratch)
+        remove_segment(pg);
+}
+
+struct pg *pg_free(struct pg *pg)
+{
+    if (!pg)
+        return NULL;
+    if (!pg->options.outlives)
+        quit(pg);
+    pg->server = proc_free(pg->server);
+    if (pg->scratch && !pg->options.outlives)
+        folder_remove(pg->folder);
+    free(pg->folder);
+    free(pg);
+    return NULL;
+}
