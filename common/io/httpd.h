@@ -63,8 +63,8 @@ typedef bool httpd_handler(void *arg, const struct httpd_request *req, struct ht
                            struct err *e);
 
 struct httpd_route {
-    const char *method;
-    const char *path;         /* "/pools/{cap}"; braces only as whole segments */
+    const char *method;       /* "ANY": every method */
+    const char *path;         /* "/pools/{cap}"; braces only as whole segments; first fit wins */
     const char *operation_id; /* as in the OpenAPI document; the metric label */
     int status;               /* of success */
     httpd_handler *handler;
@@ -81,7 +81,7 @@ struct httpd_config {
     int64_t threads;           /* workers; each handles many connections */
     int64_t connections_max;
     int64_t body_max;          /* bytes */
-    int64_t request_timeout_ms; /* from connect, or end of the last answer, to the whole request */
+    int64_t request_timeout_ms; /* from connect, or a later request's first line, to all of it */
     const struct httpd_route *routes;
     size_t routes_count;
     const char *openapi;       /* JSON text for /openapi.json */

@@ -20,21 +20,21 @@
 
 /* clang-format off */
 /* refusal, the label of volumecap_http_refused_total, what the client is told */
-#define HTTPD_REFUSALS(X)                                                                          \
-    X(HTTPD_ACCEPTED,            "accepted",          "")                                          \
-    X(HTTPD_BAD_METHOD,          "method",            "unknown method; methods are upper case")    \
-    X(HTTPD_BAD_VERSION,         "version",           "only HTTP/1.0 and HTTP/1.1 are understood") \
-    X(HTTPD_BAD_TARGET,          "target",            "the target must be a plain path")           \
-    X(HTTPD_BAD_ESCAPE,          "escape",            "an escape that the target must not have")   \
-    X(HTTPD_BAD_NAME,            "header-name",       "a header name is not a token")              \
-    X(HTTPD_BAD_VALUE,           "header-value",      "a header value has control characters")     \
-    X(HTTPD_REPEATED,            "repeated-header",   "a header that may be there once is repeated") \
-    X(HTTPD_NO_HOST,             "host",              "HTTP/1.1 needs a Host header")              \
-    X(HTTPD_BAD_LENGTH,          "content-length",    "Content-Length is not a number")            \
-    X(HTTPD_BAD_ENCODING,        "transfer-encoding", "Transfer-Encoding may only be chunked, in HTTP/1.1") \
-    X(HTTPD_TWO_LENGTHS,         "two-lengths",       "Transfer-Encoding and Content-Length together") \
-    X(HTTPD_UNEXPECTED_BODY,     "unexpected-body",   "this method takes no body")                 \
-    X(HTTPD_BAD_EXPECT,          "expect",            "only 100-continue can be expected")
+#define HTTPD_REFUSALS(X)                                                                      \
+    X(HTTPD_ACCEPTED,        "accepted",          "")                                          \
+    X(HTTPD_BAD_METHOD,      "method",            "unknown method; methods are upper case")    \
+    X(HTTPD_BAD_VERSION,     "version",           "only HTTP/1.0 and HTTP/1.1 are understood") \
+    X(HTTPD_BAD_TARGET,      "target",            "the target must be a plain path")           \
+    X(HTTPD_BAD_ESCAPE,      "escape",            "an escape that the target must not have")   \
+    X(HTTPD_BAD_NAME,        "header-name",       "a header name is not a token")              \
+    X(HTTPD_BAD_VALUE,       "header-value",      "control characters in a header value")      \
+    X(HTTPD_REPEATED,        "repeated-header",   "a header that may come once came twice")    \
+    X(HTTPD_NO_HOST,         "host",              "HTTP/1.1 needs a Host header")              \
+    X(HTTPD_BAD_LENGTH,      "content-length",    "Content-Length is not a number")            \
+    X(HTTPD_BAD_ENCODING,    "transfer-encoding", "only chunked, and only in HTTP/1.1")        \
+    X(HTTPD_TWO_LENGTHS,     "two-lengths",       "both Transfer-Encoding and Content-Length") \
+    X(HTTPD_UNEXPECTED_BODY, "unexpected-body",   "this method takes no body")                 \
+    X(HTTPD_BAD_EXPECT,      "expect",            "only 100-continue can be expected")
 /* clang-format on */
 
 enum httpd_refusal {

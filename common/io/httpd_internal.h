@@ -4,7 +4,8 @@
  * httpd_internal: what the files of httpd share; nobody else includes it.
  *
  *   httpd.c          start, stop, connections
- *   httpd_call.c     a request from its first byte to the handler
+ *   httpd_call.c     a request's life: birth, body, handler, completion, death
+ *   httpd_head.c     what is decided by its head: refusals, ids, route, kind of body
  *   httpd_answer.c   the answer: headers, problem documents, metrics, the log line
  *   httpd_builtin.c  /livez /readyz /metrics /openapi.json
  */
@@ -73,7 +74,6 @@ struct httpd_call {
     int64_t whole_ns;                /* when the request was whole */
     char *text;                      /* the target as sent, later decoded in place */
     struct httpd_target target;
-    struct httpd_route_match match;
     struct httpd_filter filter;
     struct httpd_request req;
     char request_id[HTTPD_REQUEST_ID_SIZE];
@@ -91,6 +91,13 @@ enum MHD_Result httpd_call_step(void *httpd, struct MHD_Connection *connection, 
                                 size_t *upload_size, void **call);
 void httpd_call_end(void *httpd, struct MHD_Connection *connection, void **call,
                     enum MHD_RequestTerminationCode how);
+
+/* ---- httpd_head.c */
+
+/* The head has come: answers at once, or goes on with the body, which a failed call drops. */
+enum MHD_Result httpd_begin(struct httpd_call *call, const char *method, const char *version);
+
+bool httpd_too_large(const struct httpd_call *call, struct err *e); /* always false */
 
 /* ---- httpd_answer.c */
 
