@@ -15,7 +15,7 @@
 #include "common/io/js.h"
 
 #define CONNECT_TIMEOUT_MS INT64_C(2000)
-#define POLL_MS 1000
+#define POLL_MS 10000 /* a backstop only: curl wakes for its timeouts, we for a cancel */
 
 /*
  * One easy handle driven by one multi handle, because only a multi handle can
