@@ -37,7 +37,8 @@ MUST_CHECK bool num_parse_i64(const char *text, int64_t min, int64_t max, int64_
 
 /*
  * RFC 3339 with offset or Z, 0 to 3 digits of fraction, years 0001 to 9999;
- * written in UTC with "Z", with ".mmm" only if there are milliseconds.
+ * written in UTC with "Z", with ".mmm" only if there are milliseconds.  A time
+ * outside those years is written as the nearest one inside.
  */
 #define TIME_TEXT_SIZE 32
 MUST_CHECK bool time_parse(const char *text, int64_t *ret_ms, struct err *e);
