@@ -11,6 +11,14 @@ const char *const cap_interval_names[] = {
 
 #define CAP_INTERVAL_COUNT ((int)(sizeof(cap_interval_names) / sizeof(cap_interval_names[0])) - 1)
 
+int cap_interval_of(const char *name)
+{
+    for (int i = 0; i < CAP_INTERVAL_COUNT; i++)
+        if (strcmp(cap_interval_names[i], name) == 0)
+            return i;
+    return -1;
+}
+
 struct cap cap_defaults(void)
 {
     return (struct cap){

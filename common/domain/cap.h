@@ -46,6 +46,8 @@ enum cap_interval {
 /* Names in the order of the enum, NULL-terminated: for JS_ENUM and SQL. */
 extern const char *const cap_interval_names[];
 
+int cap_interval_of(const char *name); /* -1: there is no such kind */
+
 struct cap {
     char id[NAME_SIZE];
     int64_t starts_at_ms; /* calendar, since 1970 */

@@ -1,5 +1,7 @@
 #include "common/domain/interval.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 
 const char *const interval_state_names[] = {
@@ -7,6 +9,14 @@ const char *const interval_state_names[] = {
     INTERVAL_STATES(X)
 #undef X
         NULL};
+
+int interval_state_of(const char *name)
+{
+    for (int i = 0; interval_state_names[i] != NULL; i++)
+        if (strcmp(interval_state_names[i], name) == 0)
+            return i;
+    return -1;
+}
 
 int interval_state_at(const struct interval *w, int64_t now_ms)
 {

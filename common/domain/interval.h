@@ -31,6 +31,8 @@ enum interval_state {
 
 extern const char *const interval_state_names[]; /* NULL-terminated */
 
+int interval_state_of(const char *name); /* -1: there is no such state */
+
 /* One window of a cap, [starts_at, ends_at). */
 struct interval {
     int64_t starts_at_ms;

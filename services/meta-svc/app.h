@@ -1,0 +1,28 @@
+#pragma once
+
+/* app: what the handlers of meta-svc share; made by main(), and only read afterwards. */
+
+#include "common/base/metric.h"
+#include "common/io/db.h"
+#include "common/io/httpd.h"
+#include "common/io/outbox.h"
+#include "common/io/zones.h"
+
+struct meta_app {
+    struct db *db;
+    struct zones *zones;
+    struct outbox_relay *relay;
+    const char *interval_url; /* borrowed from the settings */
+    struct metric *changes;   /* volumecap_definitions_changed_total{outcome} */
+};
+
+extern const struct httpd_route meta_routes[];
+extern const size_t meta_routes_count;
+
+httpd_handler meta_handle_put_cap;
+httpd_handler meta_handle_get_cap;
+httpd_handler meta_handle_delete_cap;
+httpd_handler meta_handle_list_caps;
+
+/* The cap's id from the path: ERR_INVALID unless it is a name. */
+MUST_CHECK bool meta_cap_id(const struct httpd_request *http, const char **ret, struct err *e);

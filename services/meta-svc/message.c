@@ -1,0 +1,15 @@
+#include "services/meta-svc/message.h"
+
+#include "common/io/js.h"
+#include "services/meta-svc/body.h"
+
+void meta_message_write(const struct meta_cap *m, struct buf *out)
+{
+    struct js_writer w = {.out = out};
+
+    js_object(&w, NULL);
+    js_i64(&w, "version", m->version);
+    js_bool(&w, "deleted", m->deleted);
+    meta_body_definition(&w, &m->cap);
+    js_object_end(&w);
+}

@@ -1,0 +1,9 @@
+#pragma once
+
+/* message: what interval-svc is told of a definition, PUT /definitions/{id}. */
+
+#include "services/meta-svc/store.h"
+
+#define META_MESSAGE_MAX 4096
+
+void meta_message_write(const struct meta_cap *m, struct buf *out);
