@@ -121,6 +121,12 @@ int64_t slice_surplus(const struct slice *s, int64_t rest)
     return rest > keep ? rest - keep : 0;
 }
 
+void slice_before_return(struct slice *s, int64_t units)
+{
+    CHECK(units >= 0);
+    s->left = min_i64(s->left, UNITS_MAX - units) + units;
+}
+
 const char *const slice_verdict_names[] = {
 #define X(verdict, name) name,
     SLICE_VERDICTS(X)

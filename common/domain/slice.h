@@ -57,8 +57,9 @@ struct pool_report slice_report(const struct slice *s, const struct slot *slot, 
 
 /*
  * Takes the pool's answer: raises the slot's `granted` and remembers the rest.
- * The return value is how many units are new.  Consumers who wait are served
- * before slice_surplus() is handed back.  `slot` may be NULL if a->granted is 0.
+ * The return value is how many units are new.  Nothing may be returned while a
+ * report is under way (`left` would not count it), and consumers who wait are
+ * served before slice_surplus() is handed back.  `slot` may be NULL if a->granted is 0.
  */
 int64_t slice_apply(struct slice *s, struct slot *slot, const struct pool_answer *a);
 
@@ -67,6 +68,10 @@ void slice_news(struct slice *s);
 
 /* How much to hand back now. */
 int64_t slice_surplus(const struct slice *s, int64_t rest);
+
+/* Before units are returned (slot_return): they may then be had elsewhere, so `left` covers them.
+ */
+void slice_before_return(struct slice *s, int64_t units);
 
 /* clang-format off */
 #define SLICE_VERDICTS(X)                                                                  \

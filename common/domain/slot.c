@@ -106,14 +106,18 @@ int64_t slot_return_note(struct slot *s, int64_t n)
 }
 
 /* The intent holds absolute values, so doing this twice is doing it once. */
-void slot_return_write(struct slot *s)
+void slot_return_raise(struct slot *s)
+{
+    if (atomic_load(&s->intent_used) != 0)
+        atomic_store(&s->returned, atomic_load(&s->intent_returned));
+}
+
+void slot_return_settle(struct slot *s)
 {
     int64_t used = atomic_load(&s->intent_used);
 
-    if (used == 0)
-        return;
-    atomic_store(&s->returned, atomic_load(&s->intent_returned));
-    atomic_store(&s->used, used | SLOT_FROZEN);
+    if (used != 0)
+        atomic_store(&s->used, used | SLOT_FROZEN);
     atomic_store(&s->intent_used, 0);
 }
 
@@ -131,7 +135,8 @@ int64_t slot_return(struct slot *s, int64_t n)
     if (!slot_return_freeze(s))
         return 0;
     int64_t units = slot_return_note(s, n);
-    slot_return_write(s);
+    slot_return_raise(s);
+    slot_return_settle(s);
     slot_return_finish(s);
     return units;
 }
@@ -139,7 +144,8 @@ int64_t slot_return(struct slot *s, int64_t n)
 void slot_recover(struct slot *s)
 {
     if (atomic_load(&s->used) & SLOT_FROZEN) {
-        slot_return_write(s);
+        slot_return_raise(s);
+        slot_return_settle(s);
         slot_return_finish(s);
     }
 }

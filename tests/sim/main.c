@@ -1,0 +1,190 @@
+/*
+ * ./run sim: many seeds, each a run of three windows of twenty seconds.
+ *
+ * For most of a run everything goes wrong; in the last part of the last window
+ * nothing does, one server sees all the demand, and every unit that no lost
+ * host holds must get spent.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clk.h"
+#include "common/base/num.h"
+#include "tests/sim/sim.h"
+
+#define QUIET_MS (WINDOWS * WINDOW_MS - 9000) /* from here on nothing fails */
+#define SETTLE_MS 1500                        /* before the end, for the last reports */
+#define END_MS (WINDOWS * WINDOW_MS - 10)
+
+bool chance(struct world *w, int64_t percent)
+{
+    return prng_below(&w->prng, 100) < percent;
+}
+
+int window_at(int64_t now_ms)
+{
+    return now_ms < (int64_t)WINDOWS * WINDOW_MS ? (int)(now_ms / WINDOW_MS) : -1;
+}
+
+static void change_total(struct world *w)
+{
+    int window = (int)prng_below(&w->prng, WINDOWS);
+
+    if (w->now_ms < (window + 1) * WINDOW_MS)
+        dc_retarget(w, window, prng_below(&w->prng, 400));
+}
+
+static void some_fault(struct world *w)
+{
+    int i = (int)prng_below(&w->prng, SERVERS);
+
+    switch (prng_below(&w->prng, w->strict ? 1 : 4)) {
+    case 0: server_kill(w, i, prng_below(&w->prng, SUSPECT_MS)); break;
+    case 1: server_lose_host(w, i); break;
+    case 2: change_total(w); break;
+    default: dc_pause(w, (int)prng_below(&w->prng, WINDOWS), chance(w, 30));
+    }
+}
+
+static void some_demand(struct world *w)
+{
+    enum consume_mode mode = (enum consume_mode)prng_below(&w->prng, 3);
+    /* Some servers are asked much more than others. */
+    int i = (int)(prng_below(&w->prng, SERVERS) * prng_below(&w->prng, SERVERS) / SERVERS);
+
+    server_consume(w, i, 1 + prng_below(&w->prng, 6), mode);
+    if (!w->strict && chance(w, 2))
+        server_refund(w, i, 1 + prng_below(&w->prng, 3));
+}
+
+static void heal(struct world *w)
+{
+    w->faults = false;
+    for (int i = 0; i < WINDOWS; i++)
+        dc_pause(w, i, false);
+    for (int i = 0; i < SERVERS; i++)
+        w->servers[i].down_until_ms = min_i64(w->servers[i].down_until_ms, w->now_ms);
+}
+
+static void step(struct world *w)
+{
+    w->now_ms += 1 + prng_below(&w->prng, 8);
+    if (w->faults && w->now_ms >= QUIET_MS)
+        heal(w);
+    net_deliver(w);
+    dc_tick(w);
+    for (int i = 0; i < SERVERS; i++)
+        if (!w->faults || chance(w, 70))
+            server_tick(w, i);
+    if (!w->faults)
+        server_consume(w, 0, 1, CONSUME_ALL);
+    else if (chance(w, 30))
+        some_demand(w);
+    if (w->faults && prng_below(&w->prng, 1000) < 2)
+        some_fault(w);
+    check_world(w);
+}
+
+static void simulate(uint64_t seed, enum breakage breakage, struct world *w)
+{
+    memset(w, 0, sizeof(*w));
+    w->seed = seed;
+    w->prng.state = seed;
+    w->breakage = breakage;
+    w->faults = true;
+    w->strict = seed % 2 == 0;
+    dc_start(w);
+    for (int i = 0; i < SERVERS; i++)
+        server_start(w, i);
+    while (w->now_ms < END_MS)
+        step(w);
+    check_healed(w, WINDOWS - 1);
+}
+
+static int usage(FILE *out, int status)
+{
+    (void)fprintf(out, "usage: sim [--seeds N] [--seed S] [--break RULE]\n"
+                       "  --seeds N     run N seeds from 0 (default 100)\n"
+                       "  --seed S      run only seed S\n"
+                       "  --break RULE  break a rule on purpose; exits 1 when that is noticed:\n"
+                       "               ");
+#define X(kind, name)                                                                              \
+    if (kind != BREAK_NOTHING)                                                                     \
+        (void)fprintf(out, " " name);
+    BREAKS(X)
+#undef X
+    (void)fprintf(out, "\n");
+    return status;
+}
+
+static bool find_break(const char *name, enum breakage *ret)
+{
+#define X(kind, text)                                                                              \
+    if (strcmp(name, text) == 0) {                                                                 \
+        *ret = kind;                                                                               \
+        return true;                                                                               \
+    }
+    BREAKS(X)
+#undef X
+    return false;
+}
+
+struct options {
+    int64_t first, count;
+    enum breakage breakage;
+};
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    struct err e;
+
+    for (int i = 1; i < argc; i += 2) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--seeds") == 0) {
+            if (!num_parse_i64(value, 1, INT64_C(1000000000), &o->count, &e))
+                return false;
+        } else if (strcmp(argv[i], "--seed") == 0) {
+            if (!num_parse_i64(value, 0, UNITS_MAX, &o->first, &e))
+                return false;
+            o->count = 1;
+        } else if (strcmp(argv[i], "--break") != 0 || !find_break(value, &o->breakage)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.count = 100};
+    int64_t used_up = 0, unreachable = 0, yes = 0, told_ms = clk_now_ms();
+
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return usage(stdout, 0);
+    if (!parse(argc, argv, &o))
+        return usage(stderr, 2);
+
+    struct world *w = malloc(sizeof(*w));
+    if (!w)
+        return 1;
+    for (int64_t seed = o.first; seed < o.first + o.count; seed++) {
+        simulate((uint64_t)seed, o.breakage, w);
+        used_up += w->refused_used_up;
+        unreachable += w->refused_unreachable;
+        for (int i = 0; i < WINDOWS; i++)
+            yes += w->yes[i];
+        if (clk_now_ms() - told_ms > 5000) {
+            told_ms = clk_now_ms();
+            printf("sim: %lld of %lld seeds\n", (long long)(seed - o.first + 1),
+                   (long long)o.count);
+            (void)fflush(stdout);
+        }
+    }
+    free(w);
+    printf("sim: %lld seeds, %lld units spent, refused: %lld used up, %lld unreachable; no unit "
+           "made, none lost\n",
+           (long long)o.count, (long long)yes, (long long)used_up, (long long)unreachable);
+    return 0;
+}

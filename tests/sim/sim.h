@@ -1,0 +1,150 @@
+#pragma once
+
+/*
+ * sim: one data centre and many servers in one thread and no real time.
+ *
+ * Every message may be lost, repeated, late or out of order; servers are
+ * killed between any two steps and come back on their ledger, or lose it with
+ * their host.  The decisions are those of the services: common/domain.  A run
+ * is a function of its seed alone.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/prng.h"
+#include "common/domain/pool.h"
+#include "common/domain/slice.h"
+#include "common/domain/slot.h"
+
+#define SERVERS 6
+#define WINDOWS 3
+#define INCARNATIONS 4
+#define MESSAGES_MAX 256
+
+#define WINDOW_MS 20000
+#define AHEAD_MS 8000 /* a window may be taken from so long before it opens */
+#define SUSPECT_MS 2000
+#define PRESUME_MS 5000
+#define CALL_MS 400 /* a server waits so long for an answer */
+#define REPORT_MS 1000
+#define CONSUME_WAIT_MS 100
+
+/* clang-format off */
+/* Rules broken on purpose, to see that the simulator notices. */
+#define BREAKS(X)                                                                              \
+    X(BREAK_NOTHING,       "nothing")                                                          \
+    X(BREAK_IDEMPOTENCY,   "idempotency")   /* an answer means "so many more" */                \
+    X(BREAK_LEDGER_ORDER,  "ledger-order")  /* yes first, then the ledger */                    \
+    X(BREAK_RETURN_ORDER,  "return-order")  /* the report of a return first, then the ledger */ \
+    X(BREAK_RETURN_INTENT, "return-intent") /* recovery forgets a return that was noted */      \
+    X(BREAK_RECLAIM,       "reclaim")       /* a silent server's units are given to others */
+/* clang-format on */
+
+enum breakage {
+#define X(kind, name) kind,
+    BREAKS(X)
+#undef X
+};
+
+enum message_kind { MESSAGE_TOPUP, MESSAGE_ANSWER, MESSAGE_NEWS };
+
+/* A topup or its answer covers all windows at once; news are of one. */
+struct message {
+    enum message_kind kind;
+    int64_t deliver_at_ms;
+    int server, incarnation;
+    int64_t call;
+    int window;
+    bool recall;
+    bool covers[WINDOWS];
+    struct pool_report reports[WINDOWS];
+    struct pool_answer answers[WINDOWS];
+};
+
+/* A consumer whose units the slice does not cover, waiting for a topup. */
+struct waiting {
+    int64_t n; /* 0: nobody */
+    int64_t until_ms;
+};
+
+struct server {
+    bool alive;
+    int incarnation;
+    int64_t down_until_ms;
+    /* What a process forgets when it dies: */
+    struct slice slices[WINDOWS];
+    struct rate rates[WINDOWS];
+    int64_t asked[WINDOWS];
+    struct waiting waiting[WINDOWS];
+    bool report_soon[WINDOWS];
+    bool told[WINDOWS];          /* by the call in flight */
+    int64_t call, call_until_ms; /* in flight; 0: none */
+    int64_t reported_at_ms;
+    int return_window, return_step; /* a return under way; step 0: none */
+    int64_t return_units;
+};
+
+struct world {
+    uint64_t seed;
+    struct prng prng;
+    enum breakage breakage;
+    bool faults; /* off in the last part of a run, when all must heal */
+    bool strict; /* no refunds, no lost hosts, no changed totals: refusals are exact */
+    int64_t now_ms;
+    int64_t calls;
+
+    /* The data centre. */
+    struct pool pools[WINDOWS];
+    struct pool_slice slices[WINDOWS][SERVERS][INCARNATIONS];
+    int64_t seen_ms[SERVERS][INCARNATIONS];
+
+    struct server servers[SERVERS];
+    /* The ledgers: what survives a process.  Those of lost hosts stay here as the truth. */
+    struct slot slots[SERVERS][INCARNATIONS][WINDOWS];
+
+    /* What clients were told. */
+    int64_t yes[WINDOWS];
+    int64_t refused_used_up, refused_unreachable;
+
+    struct message messages[MESSAGES_MAX];
+    size_t messages_count;
+};
+
+/* Prints what is wrong, the seed and the time, and ends the program (exit 1). */
+#define SIM_CHECK(w, expression)                                                                   \
+    ((expression) ? (void)0 : sim_failed(w, #expression, __FILE__, __LINE__))
+_Noreturn void sim_failed(const struct world *w, const char *expression, const char *file,
+                          int line);
+
+bool chance(struct world *w, int64_t percent);
+int window_at(int64_t now_ms); /* the index of the open window, or -1 after the last */
+
+/* net.c: may lose, repeat and delay. */
+void net_send(struct world *w, const struct message *m);
+void net_deliver(struct world *w);
+
+/* dc.c */
+void dc_start(struct world *w);
+void dc_tick(struct world *w);
+void dc_topup(struct world *w, const struct message *request);
+void dc_retarget(struct world *w, int window, int64_t requested);
+void dc_pause(struct world *w, int window, bool paused);
+void dc_tell_all(struct world *w, int window, bool recall);
+
+/* server.c */
+void server_start(struct world *w, int i);
+void server_tick(struct world *w, int i);
+void server_kill(struct world *w, int i, int64_t for_ms);
+void server_lose_host(struct world *w, int i);
+void server_answer(struct world *w, const struct message *answer);
+void server_news(struct world *w, const struct message *news);
+void server_consume(struct world *w, int i, int64_t n, enum consume_mode mode);
+void server_refund(struct world *w, int i, int64_t n);
+
+/* check.c */
+int64_t truly_spent(const struct world *w, int window);
+void check_world(const struct world *w);
+void check_used_up(const struct world *w, int window, int64_t n); /* a refusal just given */
+void check_healed(const struct world *w, int window);
