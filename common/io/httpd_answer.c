@@ -133,7 +133,7 @@ enum MHD_Result httpd_answer(struct httpd_call *call, struct httpd_reply *reply,
     else
         use_defaults(call, reply);
     call->stage = HTTPD_ANSWERED;
-    httpd_reaper_move(call->conn->slot, clk_now_ms() + HTTPD_IDLE_MS);
+    httpd_reaper_move(call->conn->slot, clk_now_ms() + HTTPD_TRICKLE_MS);
     enum MHD_Result queued = queue(call, reply);
     int64_t took_ns = call->whole_ns ? clk_now_ns() - call->whole_ns : 0;
     count(call, reply->status, took_ns);

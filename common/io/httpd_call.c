@@ -55,7 +55,7 @@ void httpd_call_end(void *httpd, struct MHD_Connection *connection, void **conte
     (void)how;
     if (!call)
         return;
-    httpd_reaper_move(call->conn->slot, clk_now_ms() + HTTPD_IDLE_MS);
+    httpd_reaper_move(call->conn->slot, clk_now_ms() + HTTPD_TRICKLE_MS);
     buf_done(&call->body);
     buf_done(&call->reply.body);
     free(call->text);

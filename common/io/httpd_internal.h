@@ -22,8 +22,12 @@
 
 #define HTTPD_BUILTINS 4
 
-/* Between requests; also what a client may take to read an answer. */
+/*
+ * Without a byte, libmicrohttpd closes a connection after the first; the second
+ * is the reaper's, for those who trickle bytes between requests or out of an answer.
+ */
 #define HTTPD_IDLE_MS 60000
+#define HTTPD_TRICKLE_MS 65000
 
 struct httpd_metrics {
     struct metric *requests;
