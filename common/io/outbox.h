@@ -32,8 +32,8 @@ struct outbox_relay;
 
 struct outbox_config {
     struct db *db;
-    const char *schema;    /* of the table, "meta" */
-    const char *target;    /* base URL, "http://127.0.0.1:8082" */
+    const char *schema; /* of the table, "meta" */
+    const char *target; /* base URL, "http://127.0.0.1:8082" */
     struct metrics *metrics;
 };
 
