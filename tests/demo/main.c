@@ -1,0 +1,81 @@
+/*
+ * demo [--log FILE] [--seconds N] [--page FILE]
+ * demo --derive --log FILE
+ *
+ * Replays a trace, or an access log, against a data centre of its own.  With
+ * --derive it only writes the trace of the log.
+ */
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/num.h"
+#include "tests/demo/demo.h"
+
+struct arguments {
+    struct demo_options demo;
+    const char *log;
+    bool derive;
+};
+
+static bool parse(int argc, char **argv, struct arguments *ret)
+{
+    struct err e;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--derive") == 0) {
+            ret->derive = true;
+            continue;
+        }
+        if (value && strcmp(argv[i], "--log") == 0)
+            ret->log = value;
+        else if (value && strcmp(argv[i], "--page") == 0)
+            ret->demo.page = value;
+        else if (!value || strcmp(argv[i], "--seconds") != 0 ||
+                 !num_parse_i64(value, 5, 86400, &ret->demo.seconds, &e))
+            return false;
+        i++;
+    }
+    return !ret->derive || ret->log;
+}
+
+/* From now on they are taken by the demo where it sleeps: nothing is left behind. */
+static void block_signals(void)
+{
+    sigset_t ends;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+    static const int statuses[] = {[DEMO_HELD] = 0, [DEMO_BROKEN] = 1, [DEMO_INTERRUPTED] = 130};
+    struct arguments a = {.demo = {.seconds = 60, .page = VOLUMECAP_BIN "/../demo.html"}};
+    auto_trace struct trace *trace = NULL;
+    struct err e = {0};
+
+    if (!parse(argc, argv, &a)) {
+        fprintf(stderr, "usage: demo [--log FILE] [--seconds N] [--page FILE]\n"
+                        "       demo --derive --log FILE\n");
+        return 2;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    block_signals();
+    if (a.log ? !trace_from_log(a.log, &trace, &e)
+              : !trace_load(VOLUMECAP_DATA "/trace-2015-05.txt", &trace, &e)) {
+        fprintf(stderr, "demo: %s\n", e.msg);
+        return 1;
+    }
+    if (a.derive) {
+        trace_write(trace, stdout);
+        return 0;
+    }
+    return statuses[demo_run(trace, &a.demo)];
+}

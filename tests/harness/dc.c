@@ -1,0 +1,237 @@
+#include "tests/harness/dc.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "tests/harness/dc_internal.h"
+
+void dc_path(const struct dc *dc, const char *name, const char *suffix, char ret[DC_PATH_SIZE])
+{
+    CHECK(snprintf(ret, DC_PATH_SIZE, "%s/%s%s", dc->folder, name, suffix) < DC_PATH_SIZE);
+}
+
+static bool port_is_free(int port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CHECK(fd >= 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+    bool is_free = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+    close(fd);
+    return is_free;
+}
+
+static int choose_port(enum dc_kind kind, int i, bool documented)
+{
+    int port = dc_kind_rows[kind].port + 100 * i;
+
+    return documented && port_is_free(port) ? port : (int)port_free();
+}
+
+struct dc_process *dc_add(struct dc *dc, enum dc_kind kind, int port)
+{
+    const struct dc_kind_row *row = &dc_kind_rows[kind];
+
+    CHECK(dc->counts[kind] < DC_REPLICAS_MAX);
+    struct dc_process *process = &dc->processes[dc->processes_count++];
+    *process = (struct dc_process){.kind = kind, .number = dc->counts[kind]++, .port = port};
+    snprintf(process->name, sizeof(process->name), row->has_replicas ? "%s-%d" : "%s", row->name,
+             process->number + 1);
+    return process;
+}
+
+const struct dc_process *dc_find(const struct dc *dc, enum dc_kind kind, int i)
+{
+    for (int k = 0; k < dc->processes_count; k++)
+        if (dc->processes[k].kind == kind && dc->processes[k].number == i)
+            return &dc->processes[k];
+    harness_fail("this data centre has no %s number %d", dc_service(kind), i);
+}
+
+static struct dc *dc_new(const char *folder)
+{
+    struct dc *dc = calloc(1, sizeof(*dc));
+
+    CHECK(dc != NULL);
+    dc->is_scratch = folder == NULL;
+    dc->folder = folder ? strdup(folder) : folder_scratch();
+    CHECK(dc->folder != NULL);
+    return dc;
+}
+
+/* PostgreSQL, which refuses to run as root, runs as another user and keeps its data below. */
+static void make_folder(const struct dc *dc)
+{
+    if (mkdir(dc->folder, 0755) != 0 && errno != EEXIST)
+        harness_fail("cannot make %s: %s", dc->folder, strerror(errno));
+}
+
+static void start_database(struct dc *dc, const struct dc_options *o)
+{
+    char folder[DC_PATH_SIZE];
+
+    dc_path(dc, "postgresql", "", folder);
+    dc->pg = pg_start(&(struct pg_options){.folder = folder, .outlives = dc->outlives});
+    dc->conninfo = strdup(pg_conninfo(dc->pg));
+    CHECK(dc->conninfo != NULL);
+    if (dc->outlives)
+        dc_state_save(dc); /* from here on there is something to be found and stopped */
+    pg_migrate(dc->conninfo);
+    if (o->calendar)
+        pg_exec(dc->conninfo, "SELECT calendar.set('%s', %lld)", o->calendar,
+                (long long)max_i64(1, o->speed));
+    else if (o->speed)
+        pg_exec(dc->conninfo, "SELECT calendar.set(now(), %lld)", (long long)o->speed);
+}
+
+static void add_processes(struct dc *dc, const struct dc_options *o)
+{
+    const int wanted[DC_KINDS] = {
+        [DC_LOCAL] = o->locals ? o->locals : 1,
+        [DC_INTERVAL] = 1,
+        [DC_META] = 1,
+        [DC_SERVER] = o->servers ? o->servers : 1,
+    };
+
+    for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
+        for (int i = 0; i < wanted[kind]; i++)
+            (void)dc_add(dc, kind, choose_port(kind, i, o->documented_ports));
+}
+
+static void wait_all_ready(const struct dc *dc)
+{
+    for (int i = 0; i < dc->processes_count; i++)
+        dc_wait_ready(dc, dc->processes[i].kind, dc->processes[i].number);
+}
+
+struct dc *dc_start(const struct dc_options *o)
+{
+    struct dc *dc = dc_new(o->folder);
+
+    dc->outlives = o->outlives;
+    dc->env = o->env;
+    make_folder(dc);
+    start_database(dc, o);
+    add_processes(dc, o);
+    for (int i = 0; i < dc->processes_count; i++)
+        dc_spawn(dc, &dc->processes[i]);
+    if (dc->outlives)
+        dc_state_save(dc);
+    wait_all_ready(dc);
+    return dc;
+}
+
+struct dc *dc_attach(const char *folder)
+{
+    struct dc *dc = dc_new(folder);
+
+    dc->outlives = true;
+    return dc_state_load(dc) ? dc : dc_forget(dc);
+}
+
+static void heal_database(struct dc *dc)
+{
+    char folder[DC_PATH_SIZE];
+    const char *port = strstr(dc->conninfo, "port=");
+
+    if (dc_postmaster(dc) != 0)
+        return;
+    dc_path(dc, "postgresql", "", folder);
+    dc->pg = pg_start(&(struct pg_options){
+        .folder = folder, .port = port ? atoi(port + strlen("port=")) : 0, .outlives = true});
+}
+
+void dc_heal(struct dc *dc)
+{
+    heal_database(dc);
+    for (int i = 0; i < dc->processes_count; i++)
+        if (!dc_process_is_running(&dc->processes[i]))
+            dc_spawn(dc, &dc->processes[i]);
+    dc_state_save(dc);
+    wait_all_ready(dc);
+}
+
+struct dc *dc_stop(struct dc *dc)
+{
+    if (!dc)
+        return NULL;
+    for (int i = dc->processes_count - 1; i >= 0; i--)
+        (void)dc_process_stop(&dc->processes[i]);
+    if (dc->pg)
+        pg_stop(dc->pg);
+    else
+        dc_foreign_stop(dc_postmaster(dc), "postgres", SIGINT);
+    return dc_forget(dc);
+}
+
+struct dc *dc_forget(struct dc *dc)
+{
+    if (!dc)
+        return NULL;
+    for (int i = 0; i < dc->processes_count; i++)
+        proc_free(dc->processes[i].proc);
+    pg_free(dc->pg);
+    if (dc->is_scratch)
+        folder_remove(dc->folder);
+    free(dc->conninfo);
+    free(dc->folder);
+    free(dc);
+    return NULL;
+}
+
+const char *dc_folder(const struct dc *dc)
+{
+    return dc->folder;
+}
+
+const char *dc_conninfo(const struct dc *dc)
+{
+    return dc->conninfo;
+}
+
+struct pg *dc_pg(const struct dc *dc)
+{
+    return dc->pg;
+}
+
+int dc_count(const struct dc *dc, enum dc_kind kind)
+{
+    return dc->counts[kind];
+}
+
+const char *dc_service(enum dc_kind kind)
+{
+    return dc_kind_rows[kind].service;
+}
+
+const char *dc_name(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return dc_find(dc, kind, i)->name;
+}
+
+int dc_port(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return dc_find(dc, kind, i)->port;
+}
+
+pid_t dc_pid(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return dc_find(dc, kind, i)->pid;
+}
+
+struct client *dc_client(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return client_new(dc_service(kind), dc_port(dc, kind, i));
+}

@@ -1,0 +1,72 @@
+#pragma once
+
+/* dc_internal: what the files of dc share. */
+
+#include "tests/harness/dc.h"
+#include "tests/harness/proc.h"
+
+#define DC_PATH_SIZE 256
+#define DC_PROCESSES_MAX (2 * DC_REPLICAS_MAX + 2)
+
+struct dc_process {
+    enum dc_kind kind;
+    int number;        /* among those of its kind, from 0 */
+    char name[24];     /* "server-2" */
+    struct proc *proc; /* NULL if attached */
+    pid_t pid;         /* of the latest; 0: never started */
+    int port;
+};
+
+struct dc {
+    char *folder;
+    bool is_scratch;
+    bool outlives;
+    struct pg *pg; /* NULL if attached */
+    char *conninfo;
+    const char *const *env;
+    int counts[DC_KINDS];
+    struct dc_process processes[DC_PROCESSES_MAX]; /* in the order of starting */
+    int processes_count;
+};
+
+/* One row for each kind of service. */
+struct dc_kind_row {
+    const char *service;
+    const char *prefix; /* of its settings */
+    const char *name;   /* of a process; replicas have a number behind it, from 1 */
+    int port;           /* as documented; replicas are 100 apart */
+    bool has_replicas;
+    bool has_database;
+    const char *upstream; /* the setting with the URL of the service that it calls, or NULL */
+    enum dc_kind calls;
+};
+extern const struct dc_kind_row dc_kind_rows[DC_KINDS];
+
+/* <folder>/<name><suffix> */
+void dc_path(const struct dc *dc, const char *name, const char *suffix, char ret[DC_PATH_SIZE]);
+
+/* Adds a process, not started yet. */
+struct dc_process *dc_add(struct dc *dc, enum dc_kind kind, int port);
+
+const struct dc_process *dc_find(const struct dc *dc, enum dc_kind kind, int number);
+
+/* Starts the process on its port, with its settings and its log. */
+void dc_spawn(struct dc *dc, struct dc_process *process);
+
+/* What dc_attach() needs, in <folder>/state. */
+void dc_state_save(const struct dc *dc);
+bool dc_state_load(struct dc *dc);
+
+bool dc_process_is_running(const struct dc_process *process);
+
+/* SIGTERM, then SIGKILL; the wait status, 0 if it is not our child. */
+int dc_process_stop(struct dc_process *process);
+
+/* Of processes that need not be our children: is it there, and is it that program? */
+bool dc_pid_is(pid_t pid, const char *program);
+
+/* PostgreSQL's, as its pid file has it; 0 if it is not running. */
+pid_t dc_postmaster(const struct dc *dc);
+
+/* Sends the signal, SIGKILL if that is not enough; nothing happens if it is not that program. */
+void dc_foreign_stop(pid_t pid, const char *program, int signal);

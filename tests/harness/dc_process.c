@@ -1,0 +1,141 @@
+#include "tests/harness/dc_internal.h"
+
+#include <poll.h>
+#include <signal.h>
+
+#include "common/base/check.h"
+#include "common/base/clk.h"
+
+#define READY_MS 30000
+#define STOP_MS 15000
+#define POLL_MS 10
+
+/* One process of a data centre, our child or not: its state, its end, and its faults. */
+
+bool dc_process_is_running(const struct dc_process *process)
+{
+    return process->proc ? proc_is_running(process->proc)
+                         : dc_pid_is(process->pid, dc_service(process->kind));
+}
+
+struct foreign {
+    pid_t pid;
+    const char *program;
+};
+
+static bool is_gone(void *arg)
+{
+    const struct foreign *f = arg;
+
+    return !dc_pid_is(f->pid, f->program);
+}
+
+/* Of a process that is not our child. */
+void dc_foreign_stop(pid_t pid, const char *program, int signal)
+{
+    struct foreign f = {.pid = pid, .program = program};
+
+    if (is_gone(&f))
+        return;
+    kill(pid, signal);
+    kill(pid, SIGCONT);
+    if (!harness_await(is_gone, &f, STOP_MS))
+        kill(pid, SIGKILL);
+    if (!harness_await(is_gone, &f, STOP_MS))
+        harness_fail("%s (%d) does not die", program, (int)pid);
+}
+
+int dc_process_stop(struct dc_process *process)
+{
+    if (!process->proc) {
+        dc_foreign_stop(process->pid, dc_service(process->kind), SIGTERM);
+        return 0;
+    }
+    proc_signal(process->proc, SIGCONT);
+    return proc_stop(process->proc, STOP_MS);
+}
+
+static struct dc_process *find_mutable(struct dc *dc, enum dc_kind kind, int i)
+{
+    return &dc->processes[dc_find(dc, kind, i) - dc->processes];
+}
+
+static void signal_process(const struct dc_process *process, int signal)
+{
+    if (process->proc)
+        proc_signal(process->proc, signal);
+    else if (dc_process_is_running(process))
+        kill(process->pid, signal);
+}
+
+void dc_kill(struct dc *dc, enum dc_kind kind, int i)
+{
+    const struct dc_process *process = dc_find(dc, kind, i);
+
+    if (process->proc)
+        proc_kill(process->proc);
+    else
+        dc_foreign_stop(process->pid, dc_service(kind), SIGKILL);
+}
+
+void dc_freeze(struct dc *dc, enum dc_kind kind, int i)
+{
+    signal_process(dc_find(dc, kind, i), SIGSTOP);
+}
+
+void dc_thaw(struct dc *dc, enum dc_kind kind, int i)
+{
+    signal_process(dc_find(dc, kind, i), SIGCONT);
+}
+
+int dc_terminate(struct dc *dc, enum dc_kind kind, int i)
+{
+    return dc_process_stop(find_mutable(dc, kind, i));
+}
+
+void dc_launch(struct dc *dc, enum dc_kind kind, int i)
+{
+    struct dc_process *process = find_mutable(dc, kind, i);
+
+    CHECK(!dc_process_is_running(process));
+    dc_spawn(dc, process);
+}
+
+void dc_restart(struct dc *dc, enum dc_kind kind, int i)
+{
+    dc_launch(dc, kind, i);
+    dc_wait_ready(dc, kind, i);
+}
+
+bool dc_is_running(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return dc_process_is_running(dc_find(dc, kind, i));
+}
+
+bool dc_is_ready(const struct dc *dc, enum dc_kind kind, int i)
+{
+    static const struct call ready = {.method = "GET", .path = "/readyz", .timeout_ms = 1000};
+    auto_client struct client *c = dc_client(dc, kind, i);
+    struct answer answer = {0};
+    struct err e;
+
+    return client_call(c, &ready, &answer, &e) && answer.status == 200;
+}
+
+void dc_wait_ready(const struct dc *dc, enum dc_kind kind, int i)
+{
+    const struct dc_process *process = dc_find(dc, kind, i);
+    int64_t deadline_ms = clk_now_ms() + READY_MS;
+    char log[DC_PATH_SIZE];
+
+    while (dc_process_is_running(process) && clk_now_ms() < deadline_ms) {
+        if (dc_is_ready(dc, kind, i))
+            return;
+        poll(NULL, 0, POLL_MS);
+    }
+    dc_path(dc, process->name, ".log", log);
+    auto_free char *tail = file_tail(log);
+    harness_fail("%s %s; the end of its log:\n%s", process->name,
+                 dc_process_is_running(process) ? "does not become ready" : "has ended",
+                 tail ? tail : "");
+}

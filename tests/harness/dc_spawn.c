@@ -1,0 +1,82 @@
+#include "tests/harness/dc_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define ENV_MAX 32
+#define LINE_SIZE 512
+
+/* clang-format off */
+const struct dc_kind_row dc_kind_rows[DC_KINDS] = {
+    [DC_LOCAL]    = {"local-svc",        "LOCAL",    "local",    8083, true,  true,
+                     NULL, DC_LOCAL},
+    [DC_INTERVAL] = {"interval-svc",     "INTERVAL", "interval", 8082, false, true,
+                     "INTERVAL_LOCAL_URL", DC_LOCAL},
+    [DC_META]     = {"meta-svc",         "META",     "meta",     8081, false, true,
+                     "META_INTERVAL_URL", DC_INTERVAL},
+    [DC_SERVER]   = {"volumecap-server", "SERVER",   "server",   8085, true,  false,
+                     "SERVER_LOCAL_URL", DC_LOCAL},
+};
+/* clang-format on */
+
+/* Settings for one process. */
+struct env {
+    char lines[ENV_MAX][LINE_SIZE];
+    const char *list[2 * ENV_MAX]; /* NULL-terminated */
+    int count;
+};
+
+static void set(struct env *env, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void set(struct env *env, const char *fmt, ...)
+{
+    va_list args;
+
+    CHECK(env->count < ENV_MAX);
+    va_start(args, fmt);
+    CHECK(vsnprintf(env->lines[env->count], LINE_SIZE, fmt, args) < LINE_SIZE);
+    va_end(args);
+    env->list[env->count] = env->lines[env->count];
+    env->count++;
+}
+
+static void fill(struct env *env, const struct dc *dc, const struct dc_process *process)
+{
+    const struct dc_kind_row *row = &dc_kind_rows[process->kind];
+    char ledger[DC_PATH_SIZE];
+
+    set(env, "%s_PORT=%d", row->prefix, process->port);
+    if (row->has_database)
+        set(env, "%s_DB=%s", row->prefix, dc->conninfo);
+    if (row->upstream)
+        set(env, "%s=http://127.0.0.1:%d", row->upstream,
+            dc_port(dc, row->calls, process->number % dc->counts[row->calls]));
+    if (process->kind == DC_SERVER) {
+        dc_path(dc, process->name, ".ledger", ledger);
+        set(env, "SERVER_NAME=%s", process->name);
+        set(env, "SERVER_LEDGER=%s", ledger);
+    }
+    /* The caller's come last and win. */
+    for (int i = 0; dc->env && dc->env[i]; i++) {
+        CHECK(env->count + i < 2 * ENV_MAX - 1);
+        env->list[env->count + i] = dc->env[i];
+    }
+}
+
+void dc_spawn(struct dc *dc, struct dc_process *process)
+{
+    struct env env = {0};
+    char program[DC_PATH_SIZE], log[DC_PATH_SIZE];
+    const char *const argv[] = {program, NULL};
+
+    snprintf(program, sizeof(program), "%s/%s", VOLUMECAP_BIN, dc_service(process->kind));
+    dc_path(dc, process->name, ".log", log);
+    fill(&env, dc, process);
+    proc_free(process->proc);
+    process->proc = proc_start(&(struct proc_options){
+        .argv = argv, .env = env.list, .log = log, .outlives = dc->outlives});
+    process->pid = proc_pid(process->proc);
+}
