@@ -15,9 +15,9 @@
 #include "tests/harness/dc.h"
 
 #define SERVERS 3
-#define LEAD_MS 6000    /* from the calendar's start to the first request: time to set up */
-#define SETTLE_MS 30000 /* for the accounts to be complete after the last window */
-#define NAP_MS 50
+#define LEAD_MS INT64_C(6000) /* from the calendar's start to the first request: time to set up */
+#define SETTLE_MS INT64_C(30000) /* for the accounts to be complete after the last window */
+#define NAP_MS INT64_C(50)
 #define PROGRESS_LINES 14
 #define BUSIEST 8
 
@@ -199,8 +199,8 @@ static bool settle(const struct demo *d, struct client *local, struct report *re
         if (is_over && ret->unsettled == 0)
             break;
         if (clk_now_ms() >= deadline_ms)
-            return err_set(e, ERR_TIMEOUT, "%lld windows are not settled after %d s",
-                           (long long)ret->unsettled, SETTLE_MS / 1000);
+            return err_set(e, ERR_TIMEOUT, "%lld windows are not settled after %lld s",
+                           (long long)ret->unsettled, (long long)SETTLE_MS / 1000);
         report_done(ret);
         if (nap(4 * NAP_MS))
             return err_set(e, ERR_TIMEOUT, "interrupted");

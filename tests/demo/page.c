@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOUR_S 3600
+#define HOUR_S INT64_C(3600)
 #define CAPS 9 /* the busiest, in rows of three */
 
 /* A drawing's inner area, in its own units, and what its axes stand for. */

@@ -57,9 +57,14 @@ static int64_t count_lost(const struct report *r, const struct tally *t)
     return seen - found;
 }
 
+static int64_t over(const struct report_row *row)
+{
+    return max_i64(0, max_i64(row->granted, row->spent) - row->total);
+}
+
 static void judge(struct report *r, const struct report_row *row)
 {
-    r->over_granted += max_i64(0, max_i64(row->granted, row->spent) - row->total);
+    r->over_granted += over(row);
     if (row->total - row->spent > 0)
         r->refused_early += row->refused;
     r->unaccounted += max_i64(0, row->granted - row->spent);
@@ -102,7 +107,6 @@ void report_print(const struct report *r, const struct plan *p, int caps, FILE *
         time_format(row->starts_at_ms, from);
         fprintf(out, "%-40.40s %-20s %6lld %6lld %8lld %8lld %5lld\n", plan_cap_id(p, row->cap),
                 from, (long long)row->total, (long long)(row->granted + row->refused),
-                (long long)row->granted, (long long)row->refused,
-                (long long)max_i64(0, row->granted - row->total));
+                (long long)row->granted, (long long)row->refused, (long long)over(row));
     }
 }

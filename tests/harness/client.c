@@ -28,7 +28,7 @@ struct client *client_new(const char *service, int port)
 
     CHECK(c != NULL && strlen(service) < sizeof(c->service));
     CHECK(httpc_new(REPLY_MAX, &c->httpc, &e));
-    strcpy(c->service, service);
+    snprintf(c->service, sizeof(c->service), "%s", service);
     c->port = port;
     c->traffic = traffic ? open(traffic, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644) : -1;
     return c;

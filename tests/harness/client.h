@@ -9,7 +9,6 @@
  * the OpenAPI documents.
  */
 
-#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +16,7 @@
 #include "common/base/err.h"
 #include "common/base/num.h"
 #include "common/io/httpc.h"
+#include "common/io/js.h"
 
 struct client;
 
