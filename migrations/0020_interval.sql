@@ -59,7 +59,8 @@ CREATE TABLE interval.interval (
 );
 CREATE UNIQUE INDEX interval_live ON interval.interval (cap, grid_starts_at)
     WHERE state IN ('planned', 'open');
-CREATE INDEX interval_end ON interval.interval (ends_at);
+CREATE INDEX interval_closed ON interval.interval (ends_at) WHERE state = 'closed';
+CREATE INDEX interval_closing ON interval.interval (ends_at) WHERE state = 'closing';
 COMMENT ON TABLE interval.interval IS
     'The windows of each cap: current, next, and those of the last days. Their units are '
     'local-svc''s to keep.';

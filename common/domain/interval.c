@@ -131,9 +131,11 @@ static int64_t free_start(const struct interval_plan *plan, const struct interva
 static void add_step(struct interval_steps *steps, const struct interval *w, bool is_new,
                      bool is_told)
 {
-    CHECK(steps->count < sizeof(steps->list) / sizeof(steps->list[0]));
-    steps->list[steps->count++] =
-        (struct interval_step){.window = *w, .is_new = is_new, .is_told = is_told};
+    CHECK(steps->count < INTERVAL_STEPS_MAX);
+    struct interval_step *step = &steps->list[steps->count++];
+    *step = (struct interval_step){.window = *w, .is_new = is_new, .is_told = is_told};
+    if (is_told)
+        step->window.version++;
 }
 
 static void step_live(struct interval_steps *steps, const struct interval_plan *plan,

@@ -44,8 +44,9 @@ struct interval {
      * so a successor must have its own.
      */
     int64_t grid_starts_ms;
-    int64_t total; /* units asked for this window */
-    int state;     /* enum interval_state */
+    int64_t version; /* grows with each change that local-svc is told of */
+    int64_t total;   /* units asked for this window */
+    int state;       /* enum interval_state */
     bool paused;
 };
 
@@ -86,7 +87,10 @@ struct interval_plan interval_plan(const struct cap *cap, const struct interval_
 /* The plan for a cap that was deleted: no windows, no further look. */
 struct interval_plan interval_plan_none(int64_t now_ms);
 
-#define INTERVAL_KNOWN_MAX 36
+#define INTERVAL_LIVE_MAX 4   /* more than two are only there if something went wrong */
+#define INTERVAL_ENDED_MAX 32 /* that a new window's start might collide with */
+#define INTERVAL_KNOWN_MAX (INTERVAL_LIVE_MAX + INTERVAL_ENDED_MAX)
+#define INTERVAL_STEPS_MAX (INTERVAL_LIVE_MAX + 2)
 
 /* What to do: a window as it must be from now on. */
 struct interval_step {
@@ -96,16 +100,16 @@ struct interval_step {
 };
 
 struct interval_steps {
-    struct interval_step list[INTERVAL_KNOWN_MAX + 2];
+    struct interval_step list[INTERVAL_STEPS_MAX];
     size_t count;
 };
 
 /*
  * Compares the windows that a cap has with its plan: what is over closes, what
  * fits stays, what does not fit is closed at once, what is missing opens.
- * `known` are all live windows and those ended ones that a new window's start
- * might collide with, at most INTERVAL_KNOWN_MAX.  Applying the steps and
- * asking again with the same plan and no new version gives none.
+ * `known` are all live windows, at most INTERVAL_LIVE_MAX, and those ended ones
+ * that a new window's start might collide with, at most INTERVAL_ENDED_MAX.
+ * Applying the steps and asking again, without a new version, gives none.
  */
 struct interval_steps interval_reconcile(const struct interval_plan *plan,
                                          const struct interval *known, size_t count);

@@ -10,11 +10,7 @@
 
 extern const char openapi_json[];
 
-static struct metrics *free_metrics(struct metrics *m)
-{
-    return metrics_free(m);
-}
-CLEANUP_DEFINE(metrics, struct metrics, free_metrics)
+CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
 
 static bool is_ready(void *arg, struct buf *out)
 {
@@ -26,10 +22,10 @@ static bool is_ready(void *arg, struct buf *out)
     return ok;
 }
 
-static struct httpd_config http_settings(const struct meta_config *config, struct meta_app *app,
-                                         struct metrics *metrics)
+static bool start_http(const struct meta_config *config, struct meta_app *app,
+                       struct metrics *metrics, struct httpd **ret, struct err *e)
 {
-    return (struct httpd_config){
+    const struct httpd_config http = {
         .service = meta_config_table.program,
         .address = config->address,
         .port = config->port,
@@ -44,6 +40,21 @@ static struct httpd_config http_settings(const struct meta_config *config, struc
         .arg = app,
         .metrics = metrics,
     };
+
+    return httpd_start(&http, ret, e);
+}
+
+static bool start_relay(const struct meta_config *config, struct db *db, struct metrics *metrics,
+                        struct outbox_relay **ret, struct err *e)
+{
+    const struct outbox_config outbox = {
+        .db = db,
+        .schema = "meta",
+        .target = config->interval_url,
+        .metrics = metrics,
+    };
+
+    return outbox_relay_start(&outbox, ret, e);
 }
 
 static bool serve(const struct meta_config *config, struct metrics *metrics, struct err *e)
@@ -56,11 +67,7 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
     if (!log_level_set_name(config->log_level, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
-        !zones_new(db, &zones, e) ||
-        !outbox_relay_start(
-            &(struct outbox_config){
-                .db = db, .schema = "meta", .target = config->interval_url, .metrics = metrics},
-            &relay, e))
+        !zones_new(db, &zones, e) || !start_relay(config, db, metrics, &relay, e))
         return false;
 
     struct meta_app app = {
@@ -72,8 +79,7 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
             metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_changed_total",
                        "PUT and DELETE of caps that succeeded, by what they came to", "outcome"),
     };
-    const struct httpd_config http = http_settings(config, &app, metrics);
-    if (!httpd_start(&http, &httpd, e))
+    if (!start_http(config, &app, metrics, &httpd, e))
         return false;
 
     service_wait();

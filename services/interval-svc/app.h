@@ -1,0 +1,25 @@
+#pragma once
+
+/* app: what the handlers of interval-svc share; made by main(), and only read afterwards. */
+
+#include "common/io/db.h"
+#include "common/io/httpd.h"
+#include "common/io/zones.h"
+#include "services/interval-svc/worker.h"
+
+struct interval_app {
+    struct db *db;
+    struct zones *zones;
+    struct interval_worker *worker;
+    const char *local_url;      /* borrowed from the settings */
+    struct metric *definitions; /* volumecap_definitions_applied_total{outcome} */
+};
+
+extern const struct httpd_route interval_routes[];
+extern const size_t interval_routes_count;
+
+httpd_handler interval_handle_put_definition;
+httpd_handler interval_handle_list_intervals;
+
+/* The cap's id from the path: ERR_INVALID unless it is a name. */
+MUST_CHECK bool interval_cap_id(const struct httpd_request *http, const char **ret, struct err *e);

@@ -1,0 +1,111 @@
+/* interval-svc: the windows of caps. */
+
+#include "common/base/log.h"
+#include "common/io/httpc.h"
+#include "common/io/service.h"
+#include "services/interval-svc/app.h"
+#include "services/interval-svc/config.h"
+
+#define BODY_MAX 16384
+
+extern const char openapi_json[];
+
+CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
+
+static bool is_ready(void *arg, struct buf *out)
+{
+    const struct interval_app *app = arg;
+    struct err e;
+    bool ok = db_ping(app->db, &e);
+
+    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
+    return ok;
+}
+
+static bool start_http(const struct interval_config *config, struct interval_app *app,
+                       struct metrics *metrics, struct httpd **ret, struct err *e)
+{
+    const struct httpd_config http = {
+        .service = interval_config_table.program,
+        .address = config->address,
+        .port = config->port,
+        .threads = config->threads,
+        .connections_max = config->connections_max,
+        .body_max = BODY_MAX,
+        .request_timeout_ms = config->request_timeout_ms,
+        .routes = interval_routes,
+        .routes_count = interval_routes_count,
+        .openapi = openapi_json,
+        .ready = is_ready,
+        .arg = app,
+        .metrics = metrics,
+    };
+
+    return httpd_start(&http, ret, e);
+}
+
+static bool start_relay(const struct interval_config *config, struct db *db,
+                        struct metrics *metrics, struct outbox_relay **ret, struct err *e)
+{
+    const struct outbox_config outbox = {
+        .db = db,
+        .schema = "interval",
+        .target = config->local_url,
+        .metrics = metrics,
+    };
+
+    return outbox_relay_start(&outbox, ret, e);
+}
+
+static bool serve(const struct interval_config *config, struct metrics *metrics, struct err *e)
+{
+    auto_db struct db *db = NULL;
+    auto_zones struct zones *zones = NULL;
+    auto_outbox_relay struct outbox_relay *relay = NULL;
+    auto_interval_worker struct interval_worker *worker = NULL;
+    auto_httpd struct httpd *httpd = NULL;
+    struct interval_worker_config work = {
+        .conninfo = config->db, .metrics = metrics, .retention_ms = config->retention_ms};
+
+    if (!log_level_set_name(config->log_level, e) ||
+        !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
+                 e) ||
+        !zones_new(db, &zones, e) || !start_relay(config, db, metrics, &relay, e))
+        return false;
+    work.db = db;
+    work.relay = relay;
+    if (!interval_worker_new(&work, &worker, e) || !interval_worker_start(worker, e))
+        return false;
+
+    struct interval_app app = {
+        .db = db,
+        .zones = zones,
+        .worker = worker,
+        .local_url = config->local_url,
+        .definitions =
+            metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_applied_total",
+                       "Definitions received: applied, or old ones passed over", "outcome"),
+    };
+    if (!start_http(config, &app, metrics, &httpd, e))
+        return false;
+
+    service_wait();
+    httpd_drain(httpd);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct interval_config config = {0};
+    int status = 0;
+    struct err e;
+
+    if (!service_begin(argc, argv, &interval_config_table, &config, &status))
+        return status;
+    httpc_global_init();
+
+    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    if (!serve(&config, metrics, &e))
+        return service_failed(&e);
+    return 0;
+}

@@ -1,0 +1,101 @@
+#include "services/interval-svc/store.h"
+
+#include <stdio.h>
+
+struct put_tx {
+    const struct interval_definition *d;
+    bool is_new;
+};
+
+/* One statement, so that two versions that arrive at once need no lock of their own: the row's
+ * decides, and the older one finds the newer one there. */
+static bool put_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    struct put_tx *tx = arg;
+    const struct cap *cap = &tx->d->cap;
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "INSERT INTO interval.definition AS d (id, version, deleted, starts_at, ends_at,"
+                  "    interval, total, initial_total, time_zone, topup_ppm, slice_max_ppm,"
+                  "    autonomy_ms, paused, next_look_at)"
+                  " VALUES ($1, $2, $3, calendar.from_ms($4), calendar.from_ms($5), $6, $7,"
+                  "    nullif($8, -1), $9, $10, $11, $12, $13, calendar.now())"
+                  " ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version,"
+                  "    deleted = EXCLUDED.deleted, starts_at = EXCLUDED.starts_at,"
+                  "    ends_at = EXCLUDED.ends_at, interval = EXCLUDED.interval,"
+                  "    total = EXCLUDED.total, initial_total = EXCLUDED.initial_total,"
+                  "    time_zone = EXCLUDED.time_zone, topup_ppm = EXCLUDED.topup_ppm,"
+                  "    slice_max_ppm = EXCLUDED.slice_max_ppm, autonomy_ms = EXCLUDED.autonomy_ms,"
+                  "    paused = EXCLUDED.paused, next_look_at = EXCLUDED.next_look_at"
+                  "  WHERE d.version < EXCLUDED.version"
+                  " RETURNING d.version",
+                  DB_ARGS(db_text(cap->id), db_i64(tx->d->version), db_bool(tx->d->deleted),
+                          db_i64(cap->starts_at_ms), db_i64(cap->ends_at_ms),
+                          db_text(cap_interval_names[cap->interval]), db_i64(cap->total),
+                          db_i64(cap->initial_total), db_text(cap->time_zone),
+                          db_i64(cap->topup_ppm), db_i64(cap->slice_max_ppm),
+                          db_i64(cap->autonomy_ms), db_bool(cap->paused)),
+                  &rows, e))
+        return false;
+    tx->is_new = db_count(rows) == 1;
+    return true;
+}
+
+bool interval_store_put(struct db *db, const struct interval_definition *d, bool *ret_is_new,
+                        struct err *e)
+{
+    struct put_tx tx = {.d = d};
+
+    if (!db_tx(db, put_tx, &tx, e))
+        return false;
+    *ret_is_new = tx.is_new;
+    return true;
+}
+
+static bool postpone_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    const char *cap = arg;
+
+    return db_query(c,
+                    "UPDATE interval.definition"
+                    "   SET next_look_at = calendar.now() + interval '1 hour' WHERE id = $1",
+                    DB_ARGS(db_text(cap)), NULL, e);
+}
+
+bool interval_store_postpone(struct db *db, const char *cap, struct err *e)
+{
+    char id[NAME_SIZE];
+
+    (void)snprintf(id, sizeof(id), "%s", cap);
+    return db_tx(db, postpone_tx, id, e);
+}
+
+struct due_tx {
+    int64_t max_ms;
+    int64_t until_ms;
+};
+
+static bool due_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    struct due_tx *tx = arg;
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "SELECT coalesce(calendar.until_ms(min(next_look_at)), $1)"
+                  "  FROM interval.definition",
+                  DB_ARGS(db_i64(tx->max_ms)), &rows, e))
+        return false;
+    tx->until_ms = max_i64(0, min_i64(tx->max_ms, db_get_i64(rows, 0, 0)));
+    return true;
+}
+
+bool interval_store_until_due(struct db *db, int64_t max_ms, int64_t *ret_ms, struct err *e)
+{
+    struct due_tx tx = {.max_ms = max_ms};
+
+    if (!db_tx(db, due_tx, &tx, e))
+        return false;
+    *ret_ms = tx.until_ms;
+    return true;
+}
