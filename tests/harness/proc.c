@@ -19,9 +19,12 @@
 
 #include "common/base/clk.h"
 #include "common/base/num.h"
+#include "common/base/prng.h"
 
 #define POLL_MS 5
 #define KILL_MS 10000
+#define PORT_MIN 10000
+#define PORT_MAX 32000
 
 struct proc {
     pid_t pid;
@@ -216,17 +219,36 @@ struct proc *proc_free(struct proc *p)
     return NULL;
 }
 
-int64_t port_free(void)
+static bool is_free(int64_t port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(a);
+    const struct sockaddr_in a = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
-        getsockname(fd, (struct sockaddr *)&a, &len) != 0)
-        harness_fail("no free port: %s", strerror(errno));
+    if (fd < 0)
+        harness_fail("no socket: %s", strerror(errno));
+    bool ret = bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0;
     close(fd);
-    return ntohs(a.sin_port);
+    return ret;
+}
+
+/*
+ * Never one that the kernel gives to outgoing connections: while a service is
+ * down, one of those could take its port, or be connected to itself.
+ */
+int64_t port_free(void)
+{
+    struct prng prng = {.state = prng_entropy()};
+
+    for (int tries = 0; tries < 1000; tries++) {
+        int64_t port = PORT_MIN + prng_below(&prng, PORT_MAX + 1 - PORT_MIN);
+        if (is_free(port))
+            return port;
+    }
+    harness_fail("no free port");
 }
 
 char *file_tail(const char *path)
