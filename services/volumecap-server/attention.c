@@ -1,0 +1,202 @@
+#include "services/volumecap-server/attention.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include <utlist.h>
+
+#include "common/base/check.h"
+#include "common/base/clk.h"
+
+struct attention {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    struct window *rung; /* guarded by lock */
+    bool stopped;        /* guarded by lock */
+
+    /* The topper's: a binary heap by due_ms, from place 1. */
+    struct window **heap;
+    size_t count, room;
+};
+
+struct attention *attention_new(void)
+{
+    struct attention *a = calloc(1, sizeof(*a));
+    pthread_condattr_t attr;
+
+    if (!a)
+        return NULL;
+    CHECK(pthread_mutex_init(&a->lock, NULL) == 0);
+    CHECK(pthread_condattr_init(&attr) == 0);
+    CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&a->cond, &attr) == 0);
+    (void)pthread_condattr_destroy(&attr);
+    return a;
+}
+
+struct attention *attention_free(struct attention *a)
+{
+    if (!a)
+        return NULL;
+    (void)pthread_cond_destroy(&a->cond);
+    (void)pthread_mutex_destroy(&a->lock);
+    free((void *)a->heap);
+    free(a);
+    return NULL;
+}
+
+/* ---- ringing */
+
+void attention_ring(struct attention *a, struct window *w)
+{
+    if (atomic_exchange(&w->rung, true))
+        return;
+    (void)pthread_mutex_lock(&a->lock);
+    if (!a->rung)
+        (void)pthread_cond_signal(&a->cond);
+    DL_APPEND2(a->rung, w, rung_prev, rung_next);
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+static struct window *take_rung(struct attention *a)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    struct window *w = a->rung;
+    if (w) {
+        DL_DELETE2(a->rung, w, rung_prev, rung_next);
+        /* Cleared before the visit: whatever happens from now on rings again. */
+        atomic_store(&w->rung, false);
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+    return w;
+}
+
+/* ---- the heap */
+
+static void put(struct attention *a, size_t place, struct window *w)
+{
+    a->heap[place] = w;
+    w->due_place = place;
+}
+
+static void sift_up(struct attention *a, struct window *w, size_t place)
+{
+    for (; place > 1 && a->heap[place / 2]->due_ms > w->due_ms; place /= 2)
+        put(a, place, a->heap[place / 2]);
+    put(a, place, w);
+}
+
+static void sift_down(struct attention *a, struct window *w, size_t place)
+{
+    for (size_t child = 2 * place; child <= a->count; child = 2 * place) {
+        if (child < a->count && a->heap[child + 1]->due_ms < a->heap[child]->due_ms)
+            child++;
+        if (a->heap[child]->due_ms >= w->due_ms)
+            break;
+        put(a, place, a->heap[child]);
+        place = child;
+    }
+    put(a, place, w);
+}
+
+static void unschedule(struct attention *a, struct window *w)
+{
+    size_t place = w->due_place;
+
+    if (place == 0)
+        return;
+    w->due_place = 0;
+    struct window *last = a->heap[a->count--];
+    if (last == w)
+        return;
+    if (place > 1 && a->heap[place / 2]->due_ms > last->due_ms)
+        sift_up(a, last, place);
+    else
+        sift_down(a, last, place);
+}
+
+static void grow(struct attention *a)
+{
+    if (a->count + 1 < a->room)
+        return;
+    a->room = a->room == 0 ? 1024 : 2 * a->room;
+    a->heap = (struct window **)reallocarray((void *)a->heap, a->room, sizeof(struct window *));
+    CHECK(a->heap); /* 8 bytes a window: if these are not to be had, nothing is */
+}
+
+void attention_at(struct attention *a, struct window *w, int64_t due_ms)
+{
+    unschedule(a, w);
+    if (due_ms == NEVER_MS)
+        return;
+    grow(a);
+    w->due_ms = due_ms;
+    sift_up(a, w, ++a->count);
+}
+
+struct window *attention_next(struct attention *a, int64_t now_ms)
+{
+    if (a->count > 0 && a->heap[1]->due_ms <= now_ms) {
+        struct window *w = a->heap[1];
+        unschedule(a, w);
+        return w;
+    }
+    return take_rung(a);
+}
+
+void attention_forget(struct attention *a, struct window *w)
+{
+    unschedule(a, w);
+    if (!atomic_load(&w->rung))
+        return;
+    (void)pthread_mutex_lock(&a->lock);
+    DL_DELETE2(a->rung, w, rung_prev, rung_next);
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- waiting */
+
+/* Durations are the same on both clocks, except over a suspension, where waking late is right. */
+static struct timespec deadline_of(int64_t until_ms)
+{
+    int64_t wait_ms = min_i64(max_i64(until_ms - clk_now_ms(), 0), 60000);
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += wait_ms / 1000;
+    t.tv_nsec += wait_ms % 1000 * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+void attention_wait(struct attention *a, int64_t until_ms, bool deaf)
+{
+    if (!deaf && a->count > 0)
+        until_ms = min_i64(until_ms, a->heap[1]->due_ms);
+    const struct timespec deadline = deadline_of(until_ms);
+    int timed_out = 0;
+
+    (void)pthread_mutex_lock(&a->lock);
+    while (!timed_out && !a->stopped && (deaf || !a->rung))
+        timed_out = pthread_cond_timedwait(&a->cond, &a->lock, &deadline);
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+void attention_stop(struct attention *a)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    a->stopped = true;
+    (void)pthread_cond_broadcast(&a->cond);
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
+bool attention_is_stopped(struct attention *a)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    bool stopped = a->stopped;
+    (void)pthread_mutex_unlock(&a->lock);
+    return stopped;
+}

@@ -1,0 +1,28 @@
+#pragma once
+
+/* config: everything an operator can set; nothing else reads the environment. */
+
+#include <stdint.h>
+
+#include "common/base/config.h"
+
+struct server_config {
+    const char *name; /* "": the host's name */
+    const char *address;
+    int64_t port;
+    int64_t threads;
+    int64_t connections_max;
+    int64_t request_timeout_ms;
+    const char *log_level;
+    const char *local_url;
+    const char *ledger;
+    int64_t ledger_entries;
+    int64_t wait_ms;
+    int64_t waiting_max;
+    int64_t report_ms;
+};
+
+extern const struct config_table server_config_table;
+
+/* What the table cannot say: fills in the name, checks the name, the log level and the URL. */
+MUST_CHECK bool server_config_finish(struct server_config *config, struct err *e);

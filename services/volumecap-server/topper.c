@@ -1,0 +1,313 @@
+#include "services/volumecap-server/topper.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <utlist.h>
+
+#include "common/base/check.h"
+#include "common/base/clk.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "common/base/prng.h"
+#include "common/io/httpc.h"
+
+#define VISITS_MAX 10000 /* in a row, before a call goes out or timers are looked at */
+#define CALL_TIMEOUT_MS INT64_C(2000)
+#define BACKOFF_MIN_MS INT64_C(50)
+#define BACKOFF_MAX_MS INT64_C(500)
+#define HEARTBEAT_MS INT64_C(3000) /* a server that is silent for 10 s becomes suspect */
+#define BODY_MAX ((size_t)1 << 20)
+#define REPLY_MAX (INT64_C(1) << 20)
+
+struct topper {
+    struct topper_config config;
+    struct httpc *httpc;
+    pthread_t thread;
+    bool is_running;
+    char topup_url[256], return_url[256];
+
+    struct topup_item items[TOPUP_ITEMS_MAX];
+    struct topup_answer answers[TOPUP_ITEMS_MAX];
+    size_t count;
+    struct buf body;
+    struct httpc_reply reply;
+
+    struct prng prng;
+    int64_t backoff_ms; /* 0: the last call succeeded */
+    int64_t pause_until_ms;
+    int64_t heard_ms; /* when the last call succeeded */
+};
+
+/* ---- one call */
+
+static bool call(struct topper *t, const char *url, struct err *e)
+{
+    buf_clear(&t->body);
+    topup_encode(&t->config.sender, t->items, t->count, &t->body);
+    CHECK(!buf_failed(&t->body));
+
+    const struct httpc_request req = {
+        .method = "POST",
+        .url = url,
+        .body = buf_text(&t->body),
+        .body_len = t->body.len,
+        .timeout_ms = CALL_TIMEOUT_MS,
+    };
+    return httpc_call(t->httpc, &req, &t->reply, e) && httpc_expect_success(&t->reply, e) &&
+           topup_decode(&t->reply.body, t->items, t->count, t->answers, e);
+}
+
+static void apply_all(struct topper *t, int64_t sent_ms)
+{
+    const int64_t now_ms = clk_now_ms();
+
+    for (size_t i = 0; i < t->count; i++)
+        upkeep_apply(&t->config.upkeep, &t->items[i], &t->answers[i], sent_ms, now_ms);
+    t->heard_ms = now_ms;
+    t->backoff_ms = 0;
+    upstream_ok(t->config.upstream);
+}
+
+static const char *outcome_of(bool ok, const struct err *e)
+{
+    return ok ? "ok" : err_name(e->kind);
+}
+
+static void refused(struct topper *t, const struct err *e)
+{
+    if (atomic_exchange(&t->config.upkeep.windows->refused, true))
+        return;
+    log_event(LOG_ERROR, "ledger.refused", log_str("incarnation", t->config.sender.incarnation),
+              log_i64("generation", t->config.sender.generation), log_str("error", e->msg));
+    t->config.refused(t->config.refused_arg, e);
+}
+
+static void failed(struct topper *t, const struct err *e)
+{
+    for (size_t i = 0; i < t->count; i++)
+        upkeep_failed(&t->config.upkeep, &t->items[i]);
+    upstream_failed(t->config.upstream, e);
+    t->backoff_ms = min_i64(max_i64(2 * t->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+    /* Half of it at least, all of it at most: servers must not come back in step. */
+    t->pause_until_ms =
+        clk_now_ms() + t->backoff_ms / 2 + prng_below(&t->prng, t->backoff_ms / 2 + 1);
+    if (e->kind == ERR_CONFLICT)
+        refused(t, e);
+}
+
+static bool send_batch(struct topper *t, const char *url)
+{
+    const struct server_metrics *m = t->config.upkeep.metrics;
+    const int64_t sent_ms = clk_now_ms();
+    struct err e = {0};
+
+    metric_observed(m->batch_items, (int64_t)t->count);
+    const bool ok = call(t, url, &e);
+    metric_add(metric_at(m->topups, outcome_of(ok, &e), NULL, NULL), 1);
+    if (ok)
+        apply_all(t, sent_ms);
+    else
+        failed(t, &e);
+    t->count = 0;
+    return ok;
+}
+
+/* ---- the thread */
+
+static void gather(struct topper *t, int64_t now_ms)
+{
+    struct upkeep *u = &t->config.upkeep;
+
+    for (int visits = 0; visits < VISITS_MAX && t->count < TOPUP_ITEMS_MAX; visits++) {
+        struct window *w = attention_next(u->attention, now_ms);
+        if (!w)
+            return;
+        if (upkeep_visit(u, w, now_ms, &t->items[t->count]))
+            t->count++;
+    }
+}
+
+/* Whoever holds units must be heard of, or the pool counts them as lost. */
+static void add_heartbeat(struct topper *t, int64_t now_ms)
+{
+    struct upkeep *u = &t->config.upkeep;
+    struct window *w = u->windows->held;
+
+    if (t->count > 0 || !w || now_ms - t->heard_ms < HEARTBEAT_MS)
+        return;
+    upkeep_report(u, w, /* leaving= */ false, &t->items[t->count++]);
+}
+
+static void show(const struct topper *t)
+{
+    const struct upkeep *u = &t->config.upkeep;
+    const int64_t used = ledger_entries_used(u->windows->ledger);
+
+    metric_set(u->metrics->slots_used, used);
+    metric_set(u->metrics->slots_free, ledger_entries_max(u->windows->ledger) - used);
+    metric_put(u->metrics->windows, atomic_load(&u->windows->count));
+}
+
+static void tick(struct topper *t)
+{
+    const int64_t now_ms = clk_now_ms();
+
+    gather(t, now_ms);
+    add_heartbeat(t, now_ms);
+    if (t->count > 0)
+        (void)send_batch(t, t->topup_url);
+    show(t);
+}
+
+/* Deaf while local-svc is not to be bothered: what rings meanwhile is gathered afterwards. */
+static void rest(struct topper *t)
+{
+    const struct windows *windows = t->config.upkeep.windows;
+    struct attention *a = t->config.upkeep.attention;
+    const int64_t now_ms = clk_now_ms();
+
+    if (atomic_load(&windows->refused))
+        attention_wait(a, NEVER_MS, /* deaf= */ true);
+    else if (t->backoff_ms > 0)
+        attention_wait(a, t->pause_until_ms, /* deaf= */ true);
+    else
+        attention_wait(a, windows->held ? t->heard_ms + HEARTBEAT_MS : now_ms + HEARTBEAT_MS,
+                       /* deaf= */ false);
+}
+
+static void *run(void *arg)
+{
+    struct topper *t = arg;
+
+    while (!attention_is_stopped(t->config.upkeep.attention)) {
+        if (!atomic_load(&t->config.upkeep.windows->refused))
+            tick(t);
+        rest(t);
+    }
+    return NULL;
+}
+
+/* ---- the end */
+
+static bool is_handed_back(const struct window *w)
+{
+    const struct slot_counts counts = slot_counts(&w->entry->slot);
+
+    return slot_rest(&w->entry->slot) == 0 && counts.returned == w->reported.returned &&
+           counts.consumed == w->reported.consumed && counts.refunded == w->reported.refunded;
+}
+
+/* The held windows that the pool does not know to be empty, as many as go into one call. */
+static void gather_leaving(struct topper *t)
+{
+    struct upkeep *u = &t->config.upkeep;
+    struct window *w = NULL;
+
+    DL_FOREACH2(u->windows->held, w, held_next)
+    {
+        if (t->count == TOPUP_ITEMS_MAX)
+            return;
+        if (!is_handed_back(w))
+            upkeep_report(u, w, /* leaving= */ true, &t->items[t->count++]);
+    }
+}
+
+static int64_t count_open(const struct topper *t, int64_t *ret_confirmed)
+{
+    struct window *w = NULL;
+    int64_t open = 0;
+
+    *ret_confirmed = 0;
+    DL_FOREACH2(t->config.upkeep.windows->held, w, held_next)
+    {
+        if (is_handed_back(w))
+            (*ret_confirmed)++;
+        else
+            open++;
+    }
+    return open;
+}
+
+static bool renew_client(struct topper *t, struct err *e)
+{
+    struct httpc *fresh = NULL;
+
+    if (!httpc_new(REPLY_MAX, &fresh, e))
+        return false;
+    (void)httpc_free(t->httpc);
+    t->httpc = fresh;
+    return true;
+}
+
+static void sleep_ms(int64_t ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    (void)nanosleep(&pause, NULL);
+}
+
+int64_t topper_return_all(struct topper *t, int64_t budget_ms, int64_t *ret_open)
+{
+    const int64_t deadline_ms = clk_now_ms() + budget_ms;
+    int64_t confirmed = 0;
+    struct err e;
+
+    /* The old client was cancelled, to break off its last call. */
+    bool may_call = !atomic_load(&t->config.upkeep.windows->refused) && renew_client(t, &e);
+    while (may_call && clk_now_ms() < deadline_ms) {
+        gather_leaving(t);
+        if (t->count == 0)
+            break;
+        if (!send_batch(t, t->return_url))
+            sleep_ms(min_i64(t->backoff_ms, max_i64(deadline_ms - clk_now_ms(), 0)));
+        may_call = !atomic_load(&t->config.upkeep.windows->refused);
+    }
+    *ret_open = count_open(t, &confirmed);
+    return confirmed;
+}
+
+/* ---- life */
+
+bool topper_start(const struct topper_config *config, struct topper **ret, struct err *e)
+{
+    auto_topper struct topper *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return err_set(e, ERR_INTERNAL, "out of memory");
+    t->config = *config;
+    t->body = BUF_INIT(BODY_MAX);
+    t->prng.state = prng_entropy();
+    (void)snprintf(t->topup_url, sizeof(t->topup_url), "%s/topup", config->url);
+    (void)snprintf(t->return_url, sizeof(t->return_url), "%s/return", config->url);
+    if (!httpc_new(REPLY_MAX, &t->httpc, e))
+        return false;
+    CHECK(pthread_create(&t->thread, NULL, run, t) == 0);
+    t->is_running = true;
+    *ret = TAKE(t);
+    return true;
+}
+
+void topper_stop(struct topper *t)
+{
+    if (!t->is_running)
+        return;
+    attention_stop(t->config.upkeep.attention);
+    httpc_cancel(t->httpc);
+    (void)pthread_join(t->thread, NULL);
+    t->is_running = false;
+}
+
+struct topper *topper_free(struct topper *t)
+{
+    if (!t)
+        return NULL;
+    topper_stop(t);
+    (void)httpc_free(t->httpc);
+    buf_done(&t->body);
+    buf_done(&t->reply.body);
+    free(t);
+    return NULL;
+}

@@ -1,0 +1,26 @@
+#pragma once
+
+/* topup_wire: the body of POST /topup and POST /return of local-svc, and its answer. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "services/volumecap-server/upkeep.h"
+
+#define TOPUP_ITEMS_MAX 1000
+
+struct topup_sender {
+    const char *server;
+    const char *incarnation;
+    int64_t generation;
+    const char *process;
+};
+
+void topup_encode(const struct topup_sender *from, const struct topup_item *items, size_t count,
+                  struct buf *out);
+
+/* The answers in the order of the items; ERR_INTERNAL if they are not the answers to these. */
+MUST_CHECK bool topup_decode(const struct buf *body, const struct topup_item *items, size_t count,
+                             struct topup_answer *ret, struct err *e);
