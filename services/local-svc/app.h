@@ -1,0 +1,30 @@
+#pragma once
+
+/* app: what the handlers and workers of local-svc share.  main() owns all of it. */
+
+#include <stdatomic.h>
+
+#include "common/io/db.h"
+#include "common/io/httpd.h"
+#include "services/local-svc/committer.h"
+#include "services/local-svc/config.h"
+#include "services/local-svc/local_metrics.h"
+#include "services/local-svc/watch.h"
+
+struct local_app {
+    struct local_config config;
+    struct local_metrics metrics;
+    struct db *db;
+    struct committer *committer;
+    struct watch *watch;
+    atomic_int_least64_t active_servers; /* seen lately; at least 1 */
+};
+
+extern const struct httpd_route local_routes[];
+extern const size_t local_routes_count;
+
+httpd_handler handle_topup, handle_return, handle_put_interval, handle_watch, handle_get_pools,
+    handle_get_pool, handle_audit;
+
+/* What to do with an answered or failed job of the queue; see committer.h. */
+committer_done topup_done;

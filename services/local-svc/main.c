@@ -1,0 +1,132 @@
+/* local-svc: this data centre's pools. */
+
+#include <sys/resource.h>
+
+#include "common/base/log.h"
+#include "common/io/service.h"
+#include "services/local-svc/app.h"
+#include "services/local-svc/ticker.h"
+
+#define BODY_MAX ((int64_t)1024 * 1024)
+
+extern const char openapi_json[];
+
+static struct metrics *free_metrics(struct metrics *m)
+{
+    return metrics_free(m);
+}
+CLEANUP_DEFINE(metrics, struct metrics, free_metrics)
+
+static bool is_ready(void *arg, struct buf *out)
+{
+    const struct local_app *app = arg;
+    struct err e = {0};
+    bool ok = db_ping(app->db, &e);
+
+    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
+    return ok;
+}
+
+/* A watcher is a connection, and the usual limit of 1,024 files is meant for other programs. */
+static void raise_files_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static struct httpd_config http_settings(struct local_app *app, struct metrics *metrics)
+{
+    return (struct httpd_config){
+        .service = local_config_table.program,
+        .address = app->config.address,
+        .port = app->config.port,
+        .threads = app->config.threads,
+        .connections_max = app->config.connections_max,
+        .body_max = BODY_MAX,
+        .request_timeout_ms = app->config.request_timeout_ms,
+        .routes = local_routes,
+        .routes_count = local_routes_count,
+        .openapi = openapi_json,
+        .ready = is_ready,
+        .arg = app,
+        .metrics = metrics,
+    };
+}
+
+static struct committer_config committer_settings(struct local_app *app)
+{
+    return (struct committer_config){
+        .db = app->db,
+        .queue_items_max = app->config.queue_items_max,
+        .active_servers = &app->active_servers,
+        .metrics = &app->metrics,
+        .done = topup_done,
+    };
+}
+
+static struct watch_config watch_settings(const struct local_app *app)
+{
+    return (struct watch_config){
+        .db = app->db,
+        .conninfo = app->config.conninfo,
+        .watchers_max = app->config.watchers_max,
+        .watchers = app->metrics.watchers,
+    };
+}
+
+/*
+ * Everything stands until the HTTP server is gone, which is stopped first:
+ * handlers may still run.  Before that, what is suspended is answered.
+ */
+static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
+{
+    auto_db struct db *db = NULL;
+    auto_committer struct committer *committer = NULL;
+    auto_watch struct watch *watch = NULL;
+    auto_worker struct worker *ticker = NULL, *auditor = NULL;
+    auto_httpd struct httpd *httpd = NULL;
+
+    if (!log_level_set_name(app->config.log_level, e) ||
+        !db_open(app->config.conninfo, app->config.db_conns_max, app->config.db_acquire_timeout_ms,
+                 metrics, &db, e))
+        return false;
+    app->db = db;
+    const struct committer_config for_committer = committer_settings(app);
+    const struct watch_config for_watch = watch_settings(app);
+    if (!committer_start(&for_committer, &committer, e) || !watch_start(&for_watch, &watch, e))
+        return false;
+    app->committer = committer;
+    app->watch = watch;
+    const struct httpd_config http = http_settings(app, metrics);
+    if (!worker_start(ticker_tick, app, &ticker, e) ||
+        !worker_start(auditor_tick, app, &auditor, e) || !httpd_start(&http, &httpd, e))
+        return false;
+
+    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
+    service_wait();
+    httpd_drain(httpd);
+    committer_drain(committer);
+    watch_drain(watch);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct local_app app = {.active_servers = 1};
+    int status = 0;
+    struct err e = {0};
+
+    if (!service_begin(argc, argv, &local_config_table, &app.config, &status))
+        return status;
+    raise_files_limit();
+
+    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    local_metrics_init(&app.metrics, metrics);
+    if (!serve(&app, metrics, &e))
+        return service_failed(&e);
+    return 0;
+}

@@ -1,0 +1,56 @@
+#include "services/local-svc/pool_json.h"
+
+#include "common/domain/interval.h"
+
+void pool_json(struct js_writer *w, const struct pool_view *v)
+{
+    const struct pool *p = &v->pool;
+
+    js_time(w, "starts_at", v->key.starts_at_ms);
+    js_time(w, "ends_at", v->ends_at_ms);
+    js_text(w, "state", interval_state_names[v->state]);
+    js_bool(w, "paused", p->paused);
+    js_i64(w, "version", v->version);
+    js_i64(w, "requested", p->requested);
+    js_i64(w, "minted", p->minted);
+    js_i64(w, "burned", p->burned);
+    js_i64(w, "effective", pool_effective(p));
+    js_i64(w, "pending", pool_pending(p));
+    js_i64(w, "free", pool_free(p));
+    js_i64(w, "granted", p->granted);
+    js_i64(w, "returned", p->returned);
+    js_i64(w, "consumed", p->consumed);
+    js_i64(w, "refunded", p->refunded);
+    js_i64(w, "spent", p->consumed - p->refunded);
+    js_i64(w, "overspent", pool_overspent(p));
+    js_i64(w, "presumed_spent", p->presumed);
+    js_i64(w, "wanted", p->wanted);
+    js_i64(w, "slice_max", pool_slice_max(p));
+    js_i64(w, "strand_max", pool_strand_max(p));
+}
+
+static const char *slice_state(const struct slice_view *s, const struct silence_limits *limits)
+{
+    if (s->slice.frozen)
+        return "frozen";
+    if (s->seen_ms_ago >= limits->presume_ms)
+        return "presumed_spent";
+    return s->seen_ms_ago >= limits->suspect_ms ? "suspect" : "live";
+}
+
+void slice_json(struct js_writer *w, const struct slice_view *s,
+                const struct silence_limits *limits)
+{
+    js_object(w, NULL);
+    js_text(w, "server", s->server);
+    js_text(w, "incarnation", s->incarnation);
+    js_i64(w, "granted", s->slice.granted);
+    js_i64(w, "returned", s->slice.returned);
+    js_i64(w, "consumed", s->slice.consumed);
+    js_i64(w, "refunded", s->slice.refunded);
+    js_i64(w, "held", pool_slice_rest(&s->slice));
+    js_i64(w, "wanted", s->slice.wanted);
+    js_text(w, "state", slice_state(s, limits));
+    js_i64(w, "seen_ms_ago", s->seen_ms_ago);
+    js_object_end(w);
+}

@@ -1,0 +1,15 @@
+#include "services/local-svc/app.h"
+
+/* clang-format off */
+const struct httpd_route local_routes[] = {
+    {"PUT",  "/intervals/{cap}/{starts_at}", "putInterval", 204, handle_put_interval, true},
+    {"POST", "/topup",                       "topup",       200, handle_topup,        true},
+    {"POST", "/return",                      "return",      200, handle_return,       true},
+    {"GET",  "/watch",                       "watch",       200, handle_watch,        false},
+    {"GET",  "/pools",                       "listPools",   200, handle_get_pools,    false},
+    {"GET",  "/pools/{cap}",                 "getPool",     200, handle_get_pool,     false},
+    {"GET",  "/audit",                       "audit",       200, handle_audit,        false},
+};
+/* clang-format on */
+
+const size_t local_routes_count = sizeof(local_routes) / sizeof(local_routes[0]);

@@ -1,0 +1,108 @@
+#include "services/local-svc/store_interval.h"
+
+#include "services/local-svc/store_rows.h"
+
+struct interval_tx {
+    const struct announcement *announced;
+    struct units_moved moved;
+};
+
+/* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */
+static bool insert_missing(struct db_conn *c, const struct announcement *a, struct err *e)
+{
+    return db_query(c,
+                    "INSERT INTO local.pool (cap, starts_at, ends_at, state, paused, version,"
+                    "                        topup_ppm, slice_max_ppm, autonomy_ms)"
+                    "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
+                    "        $5, $6, $7)"
+                    "    ON CONFLICT DO NOTHING",
+                    DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
+                            db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
+                            db_i64(a->autonomy_ms)),
+                    NULL, e);
+}
+
+/* Of a pool that is locked. */
+static bool load_version(struct db_conn *c, const struct window_key *key, int64_t *ret_version,
+                         struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "SELECT version FROM local.pool"
+                  " WHERE cap = $1 AND starts_at = calendar.from_ms($2)",
+                  DB_ARGS(db_text(key->cap), db_i64(key->starts_at_ms)), &rows, e))
+        return false;
+    *ret_version = db_get_i64(rows, 0, 0);
+    return true;
+}
+
+static bool save_definition(struct db_conn *c, const struct announcement *a, int state,
+                            struct err *e)
+{
+    return db_query(c,
+                    "UPDATE local.pool"
+                    "   SET version = $3, ends_at = calendar.from_ms($4), state = $5, paused = $6,"
+                    "       topup_ppm = $7, slice_max_ppm = $8, autonomy_ms = $9,"
+                    "       closing_at = CASE WHEN $5 IN ('closing', 'closed')"
+                    "                         THEN coalesce(closing_at, calendar.now()) END"
+                    " WHERE cap = $1 AND starts_at = calendar.from_ms($2)",
+                    DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->version),
+                            db_i64(a->ends_at_ms), db_text(interval_state_names[state]),
+                            db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
+                            db_i64(a->autonomy_ms)),
+                    NULL, e);
+}
+
+/* What the pool becomes.  A window that is over mints nothing and burns nothing. */
+static void change(struct store_pool *p, const struct announcement *a, struct units_moved *ret)
+{
+    const struct pool before = p->pool;
+
+    p->state = (int)max_i64(p->state, a->state);
+    p->pool.topup_ppm = a->topup_ppm;
+    p->pool.slice_max_ppm = a->slice_max_ppm;
+    p->pool.autonomy_ms = a->autonomy_ms;
+    if (p->state < INTERVAL_CLOSING)
+        p->pool = pool_retarget(&p->pool, a->total);
+    p->is_changed = true;
+    /* Holders hear of it at once, and if units are to be burned they report what they hold. */
+    p->news = pool_pending(&p->pool) > 0 ? POOL_NEWS_RECALL : POOL_NEWS_CHANGED;
+    *ret = (struct units_moved){
+        .minted = p->pool.minted - before.minted,
+        .burned = p->pool.burned - before.burned,
+    };
+}
+
+static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    struct interval_tx *tx = arg;
+    const struct announcement *a = tx->announced;
+    struct store_pool pool = {.key = a->key};
+    int64_t version = 0;
+
+    tx->moved = (struct units_moved){0};
+    if (!insert_missing(c, a, e) || !store_pools_lock(c, &pool, 1, e))
+        return false;
+    if (!pool.is_found)
+        return err_set(e, ERR_UNAVAILABLE, "the window was just purged; say it again");
+    if (!load_version(c, &a->key, &version, e))
+        return false;
+    if (a->version <= version)
+        return true;
+
+    change(&pool, a, &tx->moved);
+    return store_pools_save(c, &pool, 1, e) && save_definition(c, a, pool.state, e) &&
+           store_news(c, &pool, 1, e);
+}
+
+bool store_interval(struct db *db, const struct announcement *a, struct units_moved *ret_moved,
+                    struct err *e)
+{
+    struct interval_tx tx = {.announced = a};
+
+    if (!db_tx(db, interval_tx, &tx, e))
+        return err_while(e, "announcement of %s", a->key.cap);
+    *ret_moved = tx.moved;
+    return true;
+}

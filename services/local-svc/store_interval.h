@@ -1,0 +1,25 @@
+#pragma once
+
+/* store_interval: a window as interval-svc announces it becomes a pool, or changes one. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/io/db.h"
+#include "services/local-svc/store_topup.h"
+#include "services/local-svc/window_key.h"
+
+struct announcement {
+    struct window_key key;
+    int64_t version;
+    int64_t ends_at_ms;
+    int state; /* INTERVAL_PLANNED, _OPEN or _CLOSING */
+    int64_t total;
+    bool paused;
+    int64_t topup_ppm, slice_max_ppm, autonomy_ms;
+};
+
+/* An older or equal version changes nothing. */
+MUST_CHECK bool store_interval(struct db *db, const struct announcement *a,
+                               struct units_moved *ret_moved, struct err *e);

@@ -1,0 +1,54 @@
+#pragma once
+
+/* store_pools: the accounts, for people and for other services to read. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/err.h"
+#include "common/base/prng.h"
+#include "common/domain/pool.h"
+#include "common/io/db.h"
+#include "services/local-svc/window_key.h"
+
+#define POOLS_LIMIT_MAX 1000  /* of a page of the list */
+#define POOL_WINDOWS_MAX 100  /* of one cap: the newest */
+#define POOL_SLICES_MAX 10000 /* of one cap */
+
+struct pool_view {
+    struct window_key key;
+    int64_t ends_at_ms;
+    int state; /* enum interval_state */
+    int64_t version;
+    struct pool pool;
+};
+
+struct slice_view {
+    int64_t starts_at_ms; /* whose slice it is */
+    char server[NAME_SIZE];
+    char incarnation[UUID_SIZE];
+    struct pool_slice slice;
+    int64_t seen_ms_ago;
+};
+
+struct pool_views {
+    bool more; /* something is left out at the end */
+    size_t pools_count;
+    struct pool_view *pools;
+    size_t slices_count;
+    struct slice_view *slices; /* in the order of the pools */
+};
+
+void pool_views_done(struct pool_views *v);
+#define auto_pool_views __attribute__((cleanup(pool_views_done)))
+
+/* Pools after the key (`after->cap` empty: from the first), by key; without slices. */
+MUST_CHECK bool store_pools_list(struct db *db, const struct window_key *after, int64_t limit,
+                                 struct pool_views *ret, struct err *e);
+
+/* The pools of one cap, newest window first, with their slices, in one snapshot.
+ * ERR_NOT_FOUND: none. */
+MUST_CHECK bool store_pools_of(struct db *db, const char *cap, struct pool_views *ret,
+                               struct err *e);

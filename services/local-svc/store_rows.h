@@ -1,0 +1,74 @@
+#pragma once
+
+/*
+ * store_rows: pools and slices as rows, many at once: lock, load, save, and
+ * tell the watchers.
+ *
+ * The order of locks in every transaction: servers by (name, incarnation),
+ * pools by (cap, starts_at), the revision.  Slices need none of their own:
+ * whoever changes one holds its pool.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/domain/interval.h"
+#include "common/domain/pool.h"
+#include "common/io/db.h"
+#include "services/local-svc/window_key.h"
+
+struct store_pool {
+    struct window_key key;
+    bool is_found;
+    struct pool pool;
+    int state;                        /* enum interval_state */
+    int64_t starts_in_ms, ends_in_ms; /* real time; negative if it is past */
+    int64_t now_ms;                   /* the database's real clock */
+    bool is_changed;
+    enum pool_news news;
+};
+
+struct store_slice {
+    struct window_key key;
+    char server[NAME_SIZE];
+    char incarnation[37];
+    size_t pool; /* its index among the pools of the same work */
+    struct pool_slice slice;
+    bool is_changed;
+};
+
+/*
+ * Locks and loads the pools whose keys are set; they must be sorted and
+ * distinct.  All else is overwritten; what is not there has is_found false.
+ */
+MUST_CHECK bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
+                                 struct err *e);
+
+/* Loads the slices whose keys are set; one that is not there is all zero.  Pools locked. */
+MUST_CHECK bool store_slices_load(struct db_conn *c, struct store_slice *slices, size_t count,
+                                  struct err *e);
+
+/* Save what is_changed. */
+MUST_CHECK bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t count,
+                                 struct err *e);
+MUST_CHECK bool store_slices_save(struct db_conn *c, const struct store_slice *slices, size_t count,
+                                  struct err *e);
+
+/* Gives each pool with news a revision of its own and wakes the watchers.  The last thing in a
+ * transaction. */
+MUST_CHECK bool store_news(struct db_conn *c, const struct store_pool *pools, size_t count,
+                           struct err *e);
+
+/* More of the same pool's news: a recall says all that the other says, and more. */
+void store_pool_add_news(struct store_pool *p, enum pool_news news);
+
+/* The INTERVAL_ state of this name, which must be one. */
+int store_state(const char *name);
+
+/* One snapshot for all statements that follow; the first statement of a transaction. */
+MUST_CHECK bool store_snapshot(struct db_conn *c, struct err *e);
+
+/* The channel on which watchers of all replicas are woken. */
+#define STORE_CHANNEL "local_watch"

@@ -1,0 +1,187 @@
+#include "services/local-svc/store_servers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "services/local-svc/columns.h"
+
+struct server_row {
+    struct topup_server server; /* as recorded, then as it becomes */
+    bool spoke;
+};
+
+static int compare_ledgers(const struct topup_server *a, const struct topup_server *b)
+{
+    int order = strcmp(a->name, b->name);
+
+    return order != 0 ? order : strcmp(a->incarnation, b->incarnation);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct server_row *left = a, *right = b;
+
+    return compare_ledgers(&left->server, &right->server);
+}
+
+/* The distinct (name, incarnation) of all requests, sorted. */
+static size_t collect(struct topup_request *const *requests, size_t count, struct server_row *ret)
+{
+    size_t distinct = 0;
+
+    for (size_t i = 0; i < count; i++)
+        ret[i] = (struct server_row){.server = requests[i]->server};
+    qsort(ret, count, sizeof(*ret), compare_rows);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || compare_rows(&ret[i], &ret[distinct - 1]) != 0)
+            ret[distinct++] = ret[i];
+    return distinct;
+}
+
+static void add_server(struct columns *c, const struct server_row *rows, size_t count,
+                       bool only_spoke)
+{
+    const char **names = columns_texts(c), **incarnations = columns_texts(c);
+    int64_t *generations = columns_i64s(c);
+    const char **processes = columns_texts(c);
+
+    for (size_t i = 0, n = 0; i < count; i++) {
+        if (only_spoke && !rows[i].spoke)
+            continue;
+        names[n] = rows[i].server.name;
+        incarnations[n] = rows[i].server.incarnation;
+        generations[n] = rows[i].server.generation;
+        processes[n++] = rows[i].server.process;
+    }
+}
+
+/* Who is new gets a row; from here on every row is there to be locked, in key order. */
+static bool insert_missing(struct db_conn *c, const struct server_row *rows, size_t count,
+                           struct err *e)
+{
+    auto_columns struct columns values = COLUMNS_INIT(count);
+
+    add_server(&values, rows, count, false);
+    return db_query(c,
+                    "INSERT INTO local.server (name, incarnation, generation, process, seen_at)"
+                    "SELECT k.name, k.incarnation, k.generation, k.process, clock_timestamp()"
+                    "  FROM unnest($1, $2::uuid[], $3, $4::uuid[])"
+                    "       AS k (name, incarnation, generation, process)"
+                    " ORDER BY k.name COLLATE \"C\", k.incarnation"
+                    "    ON CONFLICT DO NOTHING",
+                    values.params, values.count, NULL, e);
+}
+
+static bool lock(struct db_conn *c, struct server_row *rows, size_t count, struct err *e)
+{
+    auto_rows struct db_rows *found = NULL;
+    auto_columns struct columns keys = COLUMNS_INIT(count);
+
+    add_server(&keys, rows, count, false);
+    if (!db_query(c,
+                  "SELECT k.i, s.generation, s.process"
+                  "  FROM unnest($1, $2::uuid[]) WITH ORDINALITY AS k (name, incarnation, i)"
+                  "  JOIN local.server s ON s.name = k.name AND s.incarnation = k.incarnation"
+                  " ORDER BY s.name, s.incarnation FOR UPDATE OF s",
+                  keys.params, 2, &found, e))
+        return false;
+    /* A row of long ago may be purged between the two statements. */
+    if ((size_t)db_count(found) != count)
+        return err_set(e, ERR_UNAVAILABLE, "a server was just purged; say it again");
+    for (int row = 0; row < db_count(found); row++) {
+        struct topup_server *s = &rows[db_get_i64(found, row, 0) - 1].server;
+
+        s->generation = db_get_i64(found, row, 1);
+        (void)strncpy(s->process, db_get_text(found, row, 2), sizeof(s->process) - 1);
+    }
+    return true;
+}
+
+/*
+ * One live process a ledger: opening it again raises the generation, so the
+ * older one is stale; two processes of one generation hold copies of it.
+ */
+static void decide(struct server_row *row, struct topup_request *r)
+{
+    const struct topup_server *asks = &r->server;
+    bool is_same = asks->generation == row->server.generation &&
+                   strcmp(asks->process, row->server.process) == 0;
+
+    r->is_impostor = !is_same && asks->generation <= row->server.generation;
+    if (r->is_impostor)
+        return;
+    row->server = *asks;
+    row->spoke = true;
+}
+
+static size_t count_spoke(const struct server_row *rows, size_t count)
+{
+    size_t spoke = 0;
+
+    for (size_t i = 0; i < count; i++)
+        spoke += rows[i].spoke;
+    return spoke;
+}
+
+static bool save(struct db_conn *c, const struct server_row *rows, size_t count, struct err *e)
+{
+    auto_columns struct columns values = COLUMNS_INIT(count_spoke(rows, count));
+
+    add_server(&values, rows, count, true);
+    return db_query(c,
+                    "UPDATE local.server s"
+                    "   SET generation = k.generation, process = k.process,"
+                    "       seen_at = clock_timestamp(), silence = 0"
+                    "  FROM unnest($1, $2::uuid[], $3, $4::uuid[])"
+                    "       AS k (name, incarnation, generation, process)"
+                    " WHERE s.name = k.name AND s.incarnation = k.incarnation",
+                    values.params, values.count, NULL, e);
+}
+
+bool store_servers_admit(struct db_conn *c, struct topup_request *const *requests, size_t count,
+                         struct err *e)
+{
+    auto_free struct server_row *rows = calloc(count, sizeof(*rows));
+
+    CHECK(rows != NULL);
+    size_t distinct = collect(requests, count, rows);
+    if (!insert_missing(c, rows, distinct, e) || !lock(c, rows, distinct, e))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct server_row key = {.server = requests[i]->server};
+        struct server_row *row = bsearch(&key, rows, distinct, sizeof(*rows), compare_rows);
+
+        decide(row, requests[i]);
+    }
+    return save(c, rows, distinct, e);
+}
+
+struct active_tx {
+    int64_t within_ms;
+    int64_t count;
+};
+
+static bool active_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+    struct active_tx *tx = arg;
+
+    if (!db_query(c,
+                  "SELECT greatest(1, count(*)) FROM local.server"
+                  " WHERE seen_at > clock_timestamp() - $1 * interval '1 millisecond'",
+                  DB_ARGS(db_i64(tx->within_ms)), &rows, e))
+        return false;
+    tx->count = db_get_i64(rows, 0, 0);
+    return true;
+}
+
+bool store_servers_active(struct db *db, int64_t within_ms, int64_t *ret, struct err *e)
+{
+    struct active_tx tx = {.within_ms = within_ms};
+
+    if (!db_tx(db, active_tx, &tx, e))
+        return err_while(e, "counting servers");
+    *ret = tx.count;
+    return true;
+}

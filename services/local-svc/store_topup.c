@@ -1,0 +1,213 @@
+#include "services/local-svc/store_topup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+#include "services/local-svc/store_rows.h"
+#include "services/local-svc/store_servers.h"
+
+/* One item of one request, and the rows it is about. */
+struct ask {
+    struct topup_request *request;
+    const struct topup_item *item;
+    struct topup_answer *answer;
+    size_t pool, slice;
+};
+
+struct work {
+    struct topup_batch *batch;
+    struct ask *asks; /* in the order they came */
+    size_t asks_count;
+    struct store_pool *pools; /* distinct, by key */
+    size_t pools_count;
+    struct store_slice *slices; /* distinct */
+    size_t slices_count;
+};
+
+static void work_done(struct work *w)
+{
+    free(w->asks);
+    free(w->pools);
+    free(w->slices);
+}
+
+#define auto_work __attribute__((cleanup(work_done)))
+
+static size_t count_items(const struct topup_batch *b)
+{
+    size_t items = 0;
+
+    for (size_t i = 0; i < b->count; i++)
+        items += b->requests[i]->count;
+    return items;
+}
+
+static int compare_asks(const void *a, const void *b)
+{
+    const struct ask *left = *(struct ask *const *)a, *right = *(struct ask *const *)b;
+    int order = window_key_compare(&left->item->key, &right->item->key);
+
+    if (order == 0)
+        order = strcmp(left->request->server.name, right->request->server.name);
+    if (order == 0)
+        order = strcmp(left->request->server.incarnation, right->request->server.incarnation);
+    return order;
+}
+
+static void collect_asks(struct work *w)
+{
+    for (size_t i = 0; i < w->batch->count; i++) {
+        struct topup_request *r = w->batch->requests[i];
+
+        for (size_t k = 0; k < r->count; k++)
+            w->asks[w->asks_count++] = (struct ask){r, &r->items[k], &r->answers[k], 0, 0};
+    }
+}
+
+static struct store_slice slice_of(const struct ask *a, size_t pool)
+{
+    struct store_slice s = {.key = a->item->key, .pool = pool};
+
+    memcpy(s.server, a->request->server.name, sizeof(s.server));
+    memcpy(s.incarnation, a->request->server.incarnation, sizeof(s.incarnation));
+    return s;
+}
+
+/* Several asks may be about one pool, and (a repeated request) about one slice. */
+static void collect_rows(struct work *w, struct ask **sorted)
+{
+    for (size_t i = 0; i < w->asks_count; i++) {
+        const struct ask *before = i > 0 ? sorted[i - 1] : NULL;
+        struct ask *a = sorted[i];
+
+        if (!before || window_key_compare(&before->item->key, &a->item->key) != 0)
+            w->pools[w->pools_count++] = (struct store_pool){.key = a->item->key};
+        a->pool = w->pools_count - 1;
+        if (!before || compare_asks(&before, &a) != 0)
+            w->slices[w->slices_count++] = slice_of(a, a->pool);
+        a->slice = w->slices_count - 1;
+    }
+}
+
+static void prepare(struct work *w)
+{
+    size_t items = count_items(w->batch);
+    auto_free struct ask **sorted = calloc(items, sizeof(struct ask *));
+
+    w->asks = calloc(items, sizeof(*w->asks));
+    w->pools = calloc(items, sizeof(*w->pools));
+    w->slices = calloc(items, sizeof(*w->slices));
+    CHECK(sorted && w->asks && w->pools && w->slices);
+    collect_asks(w);
+    for (size_t i = 0; i < items; i++)
+        sorted[i] = &w->asks[i];
+    qsort(sorted, items, sizeof(struct ask *), compare_asks);
+    collect_rows(w, sorted);
+}
+
+/* What the database's constraints would not have let in: somebody changed them by hand. */
+static bool is_damaged(const struct store_pool *p, const struct store_slice *s)
+{
+    return !pool_is_sound(&p->pool) || !pool_slice_is_sound(&s->slice);
+}
+
+/* Padding may make equal structs look different, which costs a write and harms nothing. */
+static void apply(struct store_pool *p, struct store_slice *s, const struct pool_topup *t)
+{
+    p->is_changed = p->is_changed || memcmp(&p->pool, &t->pool, sizeof(t->pool)) != 0;
+    s->is_changed = s->is_changed || memcmp(&s->slice, &t->slice, sizeof(t->slice)) != 0;
+    p->pool = t->pool;
+    s->slice = t->slice;
+    store_pool_add_news(p, t->news);
+}
+
+static void add_moved(struct units_moved *m, const struct pool *before, const struct pool *after)
+{
+    m->minted += after->minted - before->minted;
+    m->burned += after->burned - before->burned;
+    m->granted += after->granted - before->granted;
+    m->returned += after->returned - before->returned;
+    m->consumed += after->consumed - before->consumed;
+    m->refunded += after->refunded - before->refunded;
+}
+
+static struct pool_answer decide(struct work *w, const struct ask *a, struct store_pool *p,
+                                 struct store_slice *s)
+{
+    const struct pool_context context = {w->batch->active_servers, p->now_ms};
+    const struct pool before = p->pool;
+
+    if (!p->is_found)
+        return (struct pool_answer){.state = POOL_UNKNOWN};
+    if (is_damaged(p, s))
+        return (struct pool_answer){.granted = s->slice.granted, .state = POOL_FROZEN};
+
+    struct pool_topup t = pool_topup(&p->pool, &s->slice, &a->item->report, &context);
+    apply(p, s, &t);
+    add_moved(&w->batch->moved, &before, &p->pool);
+    return t.answer;
+}
+
+static void decide_all(struct work *w)
+{
+    w->batch->moved = (struct units_moved){0};
+    for (size_t i = 0; i < w->asks_count; i++) {
+        const struct ask *a = &w->asks[i];
+        struct store_pool *p = &w->pools[a->pool];
+
+        if (a->request->is_impostor)
+            continue;
+        *a->answer = (struct topup_answer){
+            .pool = decide(w, a, p, &w->slices[a->slice]),
+            .starts_in_ms = max_i64(p->starts_in_ms, 0),
+            .ends_in_ms = max_i64(p->ends_in_ms, 0),
+        };
+    }
+}
+
+static bool topup_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    struct work *w = arg;
+
+    if (!store_servers_admit(c, w->batch->requests, w->batch->count, e) ||
+        !store_pools_lock(c, w->pools, w->pools_count, e) ||
+        !store_slices_load(c, w->slices, w->slices_count, e))
+        return false;
+    decide_all(w);
+    return store_pools_save(c, w->pools, w->pools_count, e) &&
+           store_slices_save(c, w->slices, w->slices_count, e) &&
+           store_news(c, w->pools, w->pools_count, e);
+}
+
+/* Somebody has to look at why a server and its pool disagree. */
+static void report_frozen(const struct work *w)
+{
+    for (size_t i = 0; i < w->asks_count; i++) {
+        const struct ask *a = &w->asks[i];
+
+        if (a->request->is_impostor || a->answer->pool.state != POOL_FROZEN)
+            continue;
+        log_event(LOG_ERROR, "slice.frozen", log_str("cap", a->item->key.cap),
+                  log_i64("starts_at_ms", a->item->key.starts_at_ms),
+                  log_str("server", a->request->server.name),
+                  log_i64("granted", a->answer->pool.granted),
+                  log_i64("granted_known", a->item->report.granted_known),
+                  log_i64("returned", a->item->report.returned),
+                  log_i64("consumed", a->item->report.consumed),
+                  log_i64("refunded", a->item->report.refunded));
+    }
+}
+
+bool store_topup(struct db *db, struct topup_batch *batch, struct err *e)
+{
+    auto_work struct work w = {.batch = batch};
+
+    prepare(&w);
+    if (!db_tx(db, topup_tx, &w, e))
+        return err_while(e, "topup of %zu items", w.asks_count);
+    report_frozen(&w);
+    return true;
+}

@@ -1,0 +1,23 @@
+#pragma once
+
+/* store_topup: many topups in one transaction: lock, load, decide, save. */
+
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/io/db.h"
+#include "services/local-svc/topup.h"
+
+/* Units that one transaction moved, for the counters of /metrics. */
+struct units_moved {
+    int64_t minted, burned, granted, returned, consumed, refunded;
+};
+
+struct topup_batch {
+    struct topup_request *const *requests; /* in the order they came; answered on success */
+    size_t count;
+    int64_t active_servers;
+    struct units_moved moved; /* set on success */
+};
+
+MUST_CHECK bool store_topup(struct db *db, struct topup_batch *batch, struct err *e);

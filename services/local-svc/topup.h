@@ -1,0 +1,40 @@
+#pragma once
+
+/* topup: what a server asks, and what it is answered; as on the wire, without JSON. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/num.h"
+#include "common/base/prng.h"
+#include "common/domain/pool.h"
+#include "services/local-svc/window_key.h"
+
+#define TOPUP_ITEMS_MAX 1000
+
+struct topup_item {
+    struct window_key key;
+    struct pool_report report;
+};
+
+struct topup_answer {
+    struct pool_answer pool;
+    int64_t starts_in_ms, ends_in_ms; /* real time, >= 0 */
+};
+
+/* Who asks: a name, its ledger, and the process that has the ledger open. */
+struct topup_server {
+    char name[NAME_SIZE];
+    char incarnation[UUID_SIZE]; /* lower case, as the database writes it */
+    char process[UUID_SIZE];
+    int64_t generation;
+};
+
+struct topup_request {
+    struct topup_server server;
+    size_t count;
+    struct topup_item *items;     /* no key twice */
+    struct topup_answer *answers; /* as many */
+    bool is_impostor;             /* answered: another process has this ledger; nothing was done */
+};

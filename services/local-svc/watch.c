@@ -1,0 +1,246 @@
+#include "services/local-svc/watch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/check.h"
+#include "common/base/clk.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "services/local-svc/store_rows.h"
+#include "services/local-svc/waiters.h"
+#include "services/local-svc/watch_json.h"
+
+/* A notification may be lost with its connection; news is looked for this often anyhow. */
+#define LOOK_EVERY_MS 1000
+
+/* Until the first look: no client knows as much, so nobody is suspended, and the look finds no
+ * rows after it, but the counter. */
+#define UNKNOWN INT64_MAX
+
+struct watch {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* an earlier deadline, or stopping */
+    struct waiters waiters; /* guarded by mutex */
+    int64_t revision;       /* guarded by mutex: waiters know all news up to here */
+    bool stopping;          /* guarded by mutex */
+    struct watch_config config;
+    struct db_listener *listener;
+    struct waiter *taken; /* room for all waiters; of the listening thread alone */
+    pthread_t listening, expiring;
+    bool is_listening, is_expiring;
+};
+
+static void lock(struct watch *w)
+{
+    CHECK(pthread_mutex_lock(&w->mutex) == 0);
+}
+
+static void unlock(struct watch *w)
+{
+    CHECK(pthread_mutex_unlock(&w->mutex) == 0);
+}
+
+static int64_t revision_of(struct watch *w)
+{
+    lock(w);
+    int64_t revision = w->revision;
+    unlock(w);
+    return revision;
+}
+
+static bool is_stopping(struct watch *w)
+{
+    lock(w);
+    bool stopping = w->stopping;
+    unlock(w);
+    return stopping;
+}
+
+static void complete(struct watch *w, const struct waiter *one, const struct buf *body)
+{
+    struct httpd_reply reply = {0};
+
+    buf_add(&reply.body, body->data, body->len);
+    metric_inc(w->config.watchers, -1);
+    httpd_complete(one->call, &reply, NULL);
+}
+
+/* Nobody can be suspended in between with a revision that was just passed: see watch_suspend(). */
+static void publish(struct watch *w, const struct watch_news *news)
+{
+    auto_buf struct buf body = {0};
+
+    lock(w);
+    w->revision = news->revision;
+    /* A window that was purged leaves a revision without a row: nothing to tell. */
+    size_t count = news->count > 0 ? waiters_take_behind(&w->waiters, news->revision, w->taken) : 0;
+    unlock(w);
+
+    if (count > 0)
+        watch_json(news, &body);
+    for (size_t i = 0; i < count; i++)
+        complete(w, &w->taken[i], &body);
+}
+
+/* Returns whether there is more to load at once. */
+static bool look(struct watch *w)
+{
+    auto_watch_news struct watch_news *news = NULL;
+    struct err e = {0};
+
+    if (!store_watch(w->config.db, revision_of(w), &news, &e)) {
+        log_event(LOG_WARN, "watch.look_failed", log_str("error", e.msg),
+                  log_i64("will_retry_in_ms", LOOK_EVERY_MS));
+        return false;
+    }
+    publish(w, news);
+    return news->more;
+}
+
+static void *listen_loop(void *arg)
+{
+    struct watch *w = arg;
+
+    while (!is_stopping(w))
+        if (!look(w))
+            (void)db_listener_wait(w->listener, LOOK_EVERY_MS);
+    return NULL;
+}
+
+/* Under the mutex; until `deadline_ms` or a change. */
+static void wait_for_change(struct watch *w, int64_t deadline_ms)
+{
+    struct timespec until;
+    int64_t wait_ms = min_i64(deadline_ms - clk_now_ms(), LOOK_EVERY_MS);
+
+    if (wait_ms <= 0)
+        return;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    int64_t ns = until.tv_nsec + wait_ms % 1000 * 1000000;
+    until.tv_sec += wait_ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    (void)pthread_cond_timedwait(&w->changed, &w->mutex, &until);
+}
+
+/*
+ * `revision` is that of the moment in which the call left the waiters: news
+ * that comes later is not in this answer.  It may be less than the client's,
+ * after a restore of the database: the client then goes on from there.
+ */
+static void expire(struct watch *w, const struct waiter *one, int64_t revision)
+{
+    auto_buf struct buf body = {0};
+
+    watch_json(&(struct watch_news){.revision = revision}, &body);
+    complete(w, one, &body);
+}
+
+static void *expire_loop(void *arg)
+{
+    struct watch *w = arg;
+    struct waiter one;
+
+    lock(w);
+    while (!w->stopping) {
+        if (!waiters_take_expired(&w->waiters, clk_now_ms(), &one)) {
+            wait_for_change(w, waiters_next_deadline(&w->waiters));
+            continue;
+        }
+        int64_t revision = w->revision;
+        unlock(w);
+        expire(w, &one, revision);
+        lock(w);
+    }
+    unlock(w);
+    return NULL;
+}
+
+/*
+ * Under one mutex with publish(): a call is suspended only if its client knows
+ * all that was published, so that whatever is published later reaches it.
+ */
+bool watch_suspend(struct watch *w, const struct httpd_request *req, int64_t since, int64_t wait_ms,
+                   bool *ret_suspended, struct err *e)
+{
+    lock(w);
+    *ret_suspended = !w->stopping && since >= w->revision;
+    bool has_room = w->waiters.count < w->waiters.max;
+    if (*ret_suspended && has_room) {
+        struct waiter one = {httpd_defer(req), since, clk_now_ms() + wait_ms};
+
+        if (one.deadline_ms < waiters_next_deadline(&w->waiters))
+            CHECK(pthread_cond_signal(&w->changed) == 0);
+        CHECK(waiters_add(&w->waiters, &one));
+        metric_inc(w->config.watchers, 1);
+    }
+    unlock(w);
+    if (*ret_suspended && !has_room)
+        return err_set(e, ERR_UNAVAILABLE, "too many watchers");
+    return true;
+}
+
+bool watch_start(const struct watch_config *config, struct watch **ret, struct err *e)
+{
+    auto_watch struct watch *w = calloc(1, sizeof(*w));
+    pthread_condattr_t monotonic;
+
+    CHECK(w != NULL);
+    w->config = *config;
+    w->revision = UNKNOWN;
+    CHECK(pthread_mutex_init(&w->mutex, NULL) == 0);
+    CHECK(pthread_condattr_init(&monotonic) == 0);
+    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&w->changed, &monotonic) == 0);
+    waiters_init(&w->waiters, (size_t)config->watchers_max);
+    w->taken = calloc((size_t)config->watchers_max, sizeof(*w->taken));
+    CHECK(w->taken != NULL);
+    if (!db_listen(config->conninfo, STORE_CHANNEL, &w->listener, e))
+        return false;
+    w->is_listening = pthread_create(&w->listening, NULL, listen_loop, w) == 0;
+    w->is_expiring = pthread_create(&w->expiring, NULL, expire_loop, w) == 0;
+    if (!w->is_listening || !w->is_expiring)
+        return err_set(e, ERR_INTERNAL, "cannot start a thread");
+    *ret = TAKE(w);
+    return true;
+}
+
+static void join(pthread_t thread, bool *is_running)
+{
+    if (*is_running)
+        CHECK(pthread_join(thread, NULL) == 0);
+    *is_running = false;
+}
+
+void watch_drain(struct watch *w)
+{
+    struct waiter one;
+
+    lock(w);
+    w->stopping = true;
+    CHECK(pthread_cond_signal(&w->changed) == 0);
+    unlock(w);
+    if (w->listener)
+        db_listener_wake(w->listener);
+    join(w->listening, &w->is_listening);
+    join(w->expiring, &w->is_expiring);
+
+    /* Nobody else adds or takes from here on. */
+    while (waiters_take_expired(&w->waiters, INT64_MAX, &one))
+        expire(w, &one, w->revision);
+}
+
+struct watch *watch_stop(struct watch *w)
+{
+    if (!w)
+        return NULL;
+    watch_drain(w);
+    (void)db_listener_free(w->listener);
+    waiters_done(&w->waiters);
+    CHECK(pthread_cond_destroy(&w->changed) == 0);
+    CHECK(pthread_mutex_destroy(&w->mutex) == 0);
+    free(w->taken);
+    free(w);
+    return NULL;
+}

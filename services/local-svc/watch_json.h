@@ -1,0 +1,8 @@
+#pragma once
+
+/* watch_json: news as the body of GET /watch. */
+
+#include "common/base/buf.h"
+#include "services/local-svc/store_watch.h"
+
+void watch_json(const struct watch_news *news, struct buf *out);

@@ -1,0 +1,80 @@
+#include "services/local-svc/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/check.h"
+
+struct worker {
+    pthread_mutex_t mutex;
+    pthread_cond_t stop;
+    bool stopping; /* guarded by mutex */
+    worker_tick *tick;
+    void *arg;
+    pthread_t thread;
+    bool is_running;
+};
+
+/* Under the mutex. */
+static void pause_for(struct worker *w, int64_t ms)
+{
+    struct timespec until;
+
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    int64_t ns = until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    while (!w->stopping && pthread_cond_timedwait(&w->stop, &w->mutex, &until) == 0)
+        continue;
+}
+
+static void *loop(void *arg)
+{
+    struct worker *w = arg;
+
+    CHECK(pthread_mutex_lock(&w->mutex) == 0);
+    while (!w->stopping) {
+        CHECK(pthread_mutex_unlock(&w->mutex) == 0);
+        int64_t pause_ms = w->tick(w->arg);
+        CHECK(pthread_mutex_lock(&w->mutex) == 0);
+        pause_for(w, pause_ms);
+    }
+    CHECK(pthread_mutex_unlock(&w->mutex) == 0);
+    return NULL;
+}
+
+bool worker_start(worker_tick *tick, void *arg, struct worker **ret, struct err *e)
+{
+    auto_worker struct worker *w = calloc(1, sizeof(*w));
+    pthread_condattr_t monotonic;
+
+    CHECK(w != NULL);
+    w->tick = tick;
+    w->arg = arg;
+    CHECK(pthread_mutex_init(&w->mutex, NULL) == 0);
+    CHECK(pthread_condattr_init(&monotonic) == 0);
+    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&w->stop, &monotonic) == 0);
+    w->is_running = pthread_create(&w->thread, NULL, loop, w) == 0;
+    if (!w->is_running)
+        return err_set(e, ERR_INTERNAL, "cannot start a thread");
+    *ret = TAKE(w);
+    return true;
+}
+
+struct worker *worker_stop(struct worker *w)
+{
+    if (!w)
+        return NULL;
+    CHECK(pthread_mutex_lock(&w->mutex) == 0);
+    w->stopping = true;
+    CHECK(pthread_cond_signal(&w->stop) == 0);
+    CHECK(pthread_mutex_unlock(&w->mutex) == 0);
+    if (w->is_running)
+        CHECK(pthread_join(w->thread, NULL) == 0);
+    CHECK(pthread_cond_destroy(&w->stop) == 0);
+    CHECK(pthread_mutex_destroy(&w->mutex) == 0);
+    free(w);
+    return NULL;
+}
