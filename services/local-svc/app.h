@@ -23,6 +23,9 @@ struct local_app {
 extern const struct httpd_route local_routes[];
 extern const size_t local_routes_count;
 
+/* For httpd_query_only(), in operations without query parameters. */
+extern const char *const local_no_query[];
+
 httpd_handler handle_topup, handle_return, handle_put_interval, handle_watch, handle_get_pools,
     handle_get_pool, handle_audit;
 

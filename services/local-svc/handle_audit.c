@@ -37,7 +37,7 @@ bool handle_audit(void *arg, const struct httpd_request *req, struct httpd_reply
     const struct local_app *app = arg;
     struct audit audit;
 
-    if (!httpd_query_only(req, NULL, e) || !audit_run(app->db, &audit, e))
+    if (!httpd_query_only(req, local_no_query, e) || !audit_run(app->db, &audit, e))
         return false;
     encode(&audit, &reply->body);
     return true;

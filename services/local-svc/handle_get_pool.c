@@ -42,7 +42,7 @@ bool handle_get_pool(void *arg, const struct httpd_request *req, struct httpd_re
     const struct silence_limits limits = {app->config.suspect_ms, app->config.presume_ms};
     auto_pool_views struct pool_views views = {0};
 
-    if (!httpd_query_only(req, NULL, e))
+    if (!httpd_query_only(req, local_no_query, e))
         return false;
     if (!name_is_valid(req->params[0]))
         return err_set(e, ERR_INVALID, "the cap in the path is not a name");

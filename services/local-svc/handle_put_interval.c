@@ -52,7 +52,7 @@ static bool decode(const struct httpd_request *req, struct announcement *ret, st
 {
     auto_js cJSON *body = NULL;
 
-    return httpd_query_only(req, NULL, e) && decode_key(req, &ret->key, e) &&
+    return httpd_query_only(req, local_no_query, e) && decode_key(req, &ret->key, e) &&
            js_parse(req->body, req->body_len, &body, e) &&
            js_decode(body, "", fields, sizeof(fields) / sizeof(fields[0]), ret, e) &&
            validate(ret, e);

@@ -68,12 +68,12 @@ bool handle_topup(void *arg, const struct httpd_request *req, struct httpd_reply
                   struct err *e)
 {
     (void)reply;
-    return httpd_query_only(req, NULL, e) && enqueue(arg, req, false, e);
+    return httpd_query_only(req, local_no_query, e) && enqueue(arg, req, false, e);
 }
 
 bool handle_return(void *arg, const struct httpd_request *req, struct httpd_reply *reply,
                    struct err *e)
 {
     (void)reply;
-    return httpd_query_only(req, NULL, e) && enqueue(arg, req, true, e);
+    return httpd_query_only(req, local_no_query, e) && enqueue(arg, req, true, e);
 }

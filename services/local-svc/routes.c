@@ -13,3 +13,5 @@ const struct httpd_route local_routes[] = {
 /* clang-format on */
 
 const size_t local_routes_count = sizeof(local_routes) / sizeof(local_routes[0]);
+
+const char *const local_no_query[] = {NULL};
