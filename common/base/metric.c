@@ -166,7 +166,7 @@ struct metric_series *metric_at(struct metric *metric, const char *v1, const cha
 
     for (int i = 0; i < METRIC_LABELS_MAX; i++)
         CHECK((values[i] != NULL) == (i < metric->labels));
-    if (metric->labels == 0)
+    if (metric->labels < 1)
         return &metric->rest;
 
     struct metric_series *s = atomic_load_explicit(find_slot(metric, values), memory_order_acquire);
