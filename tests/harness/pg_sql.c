@@ -15,6 +15,12 @@ static void finish(PGconn **p)
     PQfinish(*p);
 }
 
+static void ignore_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
 static PGresult *run(const char *conninfo, const char *fmt, va_list args)
 {
     __attribute__((cleanup(finish))) PGconn *pg = PQconnectdb(conninfo);
@@ -22,6 +28,7 @@ static PGresult *run(const char *conninfo, const char *fmt, va_list args)
 
     if (PQstatus(pg) != CONNECTION_OK)
         harness_fail("%s: %s", conninfo, PQerrorMessage(pg));
+    (void)PQsetNoticeProcessor(pg, ignore_notice, NULL);
     if (vasprintf(&sql, fmt, args) < 0)
         harness_fail("out of memory");
     PGresult *result = PQexec(pg, sql);
