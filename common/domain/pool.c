@@ -175,21 +175,22 @@ static int64_t left_elsewhere(const struct pool *p, const struct pool_slice *s)
 }
 
 /*
- * How much of its rest a slice may keep.  If nobody is short, up to the bound
- * on what a lost server may strand.  Otherwise it gives its part of what is
- * wanted, and all that its own demand does not need; at least one unit, so
- * that the last one gets to where it is asked for.
+ * How much of its rest a slice may keep.  If nobody else is short, up to the
+ * bound on what a lost server may strand.  Otherwise it gives its part of what
+ * is wanted, and all that its own demand does not need; at least one unit, so
+ * that the last one gets to where it is asked for.  What was granted just now
+ * is kept: someone waits for it.
  */
 static int64_t keep_of(const struct pool *p, const struct pool_slice *s,
-                       const struct pool_report *r)
+                       const struct pool_report *r, bool granted_now)
 {
     int64_t rest = pool_slice_rest(s);
     int64_t wanted = min_i64(p->wanted - s->wanted + pool_pending(p), pool_held(p));
 
-    if (wanted == 0)
-        return max_i64(pool_strand_max(p), r->want > 0 ? UNITS_MAX : 0);
-    if (rest == 0 || (r->want > 0 && pool_pending(p) == 0))
+    if (granted_now || rest == 0)
         return UNITS_MAX;
+    if (wanted == 0)
+        return r->want > 0 ? UNITS_MAX : pool_strand_max(p);
 
     int64_t own_need = r->rate_milli < 0 ? 0 : slice_by_demand(p, r->rate_milli);
     int64_t part = mul_div(rest, wanted, pool_held(p));
@@ -281,7 +282,7 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
         decide(&t, r, ctx);
         t.answer.granted = t.slice.granted;
         t.answer.left = left_elsewhere(&t.pool, &t.slice);
-        t.answer.keep = keep_of(&t.pool, &t.slice, r);
+        t.answer.keep = keep_of(&t.pool, &t.slice, r, t.slice.granted > s->granted);
     }
     t.news = news_of(p, &t);
 
