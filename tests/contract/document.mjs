@@ -23,6 +23,19 @@ function closeObjects(document) {
   });
 }
 
+// OpenAPI 3.0 marks a bound as exclusive by a boolean, today's JSON schema by the bound itself.
+function modernize(document) {
+  walk(document, (node) => {
+    for (const [flag, bound] of [['exclusiveMinimum', 'minimum'], ['exclusiveMaximum', 'maximum']]) {
+      if (typeof node[flag] !== 'boolean') continue;
+      const value = node[bound];
+      if (node[flag]) delete node[bound];
+      delete node[flag];
+      if (value !== node[bound]) node[flag] = value;
+    }
+  });
+}
+
 function walk(node, visit) {
   if (node === null || typeof node !== 'object') return;
   if (!Array.isArray(node)) visit(node);
@@ -51,6 +64,7 @@ export class Document {
   constructor(file) {
     this.service = path.basename(file, '.yaml');
     this.root = YAML.parse(fs.readFileSync(file, 'utf8'));
+    modernize(this.root);
     closeObjects(this.root);
     this.bodies = this.compiler({ coerceTypes: false });
     this.texts = this.compiler({ coerceTypes: true });
@@ -110,7 +124,10 @@ export class Document {
     this.compiled ??= new Map();
     const known = this.compiled.get(ajv) ?? new Map();
     this.compiled.set(ajv, known);
-    if (!known.has(schema)) known.set(schema, ajv.compile(this.absolute(schema)));
+    if (!known.has(schema)) {
+      // Closed here too: parts that others build upon, as problems do, stay open by themselves.
+      known.set(schema, ajv.compile({ ...this.absolute(schema), unevaluatedProperties: false }));
+    }
     return known.get(schema);
   }
 
