@@ -144,5 +144,5 @@ static bool audit_tx(struct db_conn *c, void *arg, struct err *e)
 
 bool audit_run(struct db *db, struct audit *ret, struct err *e)
 {
-    return db_tx(db, audit_tx, ret, e) || err_while(e, "audit");
+    return store_tx(db, audit_tx, ret, e) || err_while(e, "audit");
 }

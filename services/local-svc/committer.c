@@ -106,31 +106,10 @@ static bool commit(struct committer *c, struct topup_batch *batch, struct err *e
     return true;
 }
 
-/*
- * What a caller may know of a failure.  A commit of unknown outcome is the same
- * to it as none: it says the same again, and the counters do the rest.  A
- * constraint that a request ran into is our fault, not a conflict of its own.
- */
-static struct err failure_for_caller(const struct err *e)
-{
-    struct err ret = *e;
-
-    if (e->kind == ERR_TIMEOUT)
-        ret.kind = ERR_UNAVAILABLE;
-    else if (e->kind != ERR_UNAVAILABLE)
-        ret.kind = ERR_INTERNAL;
-    return ret;
-}
-
 static void complete(struct committer *c, size_t first, size_t count, const struct err *e)
 {
     for (size_t i = first; i < first + count; i++)
         c->config.done(c->jobs[i], e);
-}
-
-static bool is_database_away(const struct err *e)
-{
-    return e->kind == ERR_UNAVAILABLE || e->kind == ERR_TIMEOUT;
 }
 
 /* Commits `count` jobs together; a request that cannot be committed must not take others down. */
@@ -145,9 +124,8 @@ static void commit_jobs(struct committer *c, size_t first, size_t count)
     }
     log_event(LOG_WARN, "topup.commit_failed", log_i64("requests", (int64_t)count),
               log_str("kind", err_name(e.kind)), log_str("error", e.msg));
-    if (count == 1 || is_database_away(&e)) {
-        const struct err told = failure_for_caller(&e);
-        complete(c, first, count, &told);
+    if (count == 1 || e.kind == ERR_UNAVAILABLE) {
+        complete(c, first, count, &e);
         return;
     }
     for (size_t i = first; i < first + count; i++)

@@ -109,7 +109,7 @@ bool store_advance(struct db *db, int64_t close_ms, int64_t *ret_moved, int64_t 
     struct advance_tx tx = {.close_ms = close_ms, .pools = pools};
 
     CHECK(pools != NULL);
-    if (!db_tx(db, advance_tx, &tx, e))
+    if (!store_tx(db, advance_tx, &tx, e))
         return err_while(e, "opening and closing windows");
     *ret_moved = tx.moved;
     *ret_due_ms = tx.due_ms;

@@ -55,7 +55,7 @@ bool store_counts(struct db *db, int64_t suspect_ms, int64_t presume_ms, struct 
 {
     struct counts_tx tx = {.suspect_ms = suspect_ms, .presume_ms = presume_ms};
 
-    if (!db_tx(db, counts_tx, &tx, e))
+    if (!store_tx(db, counts_tx, &tx, e))
         return err_while(e, "counting");
     *ret = tx.counts;
     return true;

@@ -101,7 +101,7 @@ bool store_interval(struct db *db, const struct announcement *a, struct units_mo
 {
     struct interval_tx tx = {.announced = a};
 
-    if (!db_tx(db, interval_tx, &tx, e))
+    if (!store_tx(db, interval_tx, &tx, e))
         return err_while(e, "announcement of %s", a->key.cap);
     *ret_moved = tx.moved;
     return true;

@@ -112,7 +112,7 @@ bool store_pools_list(struct db *db, const struct window_key *after, int64_t lim
 {
     struct pools_tx tx = {.after = after, .limit = limit, .ret = ret};
 
-    return db_tx(db, list_tx, &tx, e) || err_while(e, "listing pools");
+    return store_tx(db, list_tx, &tx, e) || err_while(e, "listing pools");
 }
 
 static bool query_slices(struct db_conn *c, const char *cap, int64_t oldest_ms,
@@ -158,5 +158,5 @@ bool store_pools_of(struct db *db, const char *cap, struct pool_views *ret, stru
     struct pools_tx tx = {.cap = cap, .ret = ret};
 
     /* "Not found" is said as it is; only accidents need to know what was being done. */
-    return db_tx(db, of_tx, &tx, e);
+    return store_tx(db, of_tx, &tx, e);
 }

@@ -1,5 +1,7 @@
 #include "services/local-svc/store_time.h"
 
+#include "services/local-svc/store_rows.h"
+
 struct purge_tx {
     int64_t retention_ms;
     int64_t purged;
@@ -52,7 +54,7 @@ bool store_purge(struct db *db, int64_t retention_ms, int64_t *ret_purged, struc
 {
     struct purge_tx tx = {.retention_ms = retention_ms};
 
-    if (!db_tx(db, purge_tx, &tx, e))
+    if (!store_tx(db, purge_tx, &tx, e))
         return err_while(e, "purging");
     *ret_purged = tx.purged;
     return true;

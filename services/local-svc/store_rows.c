@@ -28,6 +28,17 @@ static const size_t slice_counters[] = {
     offsetof(struct pool_slice, presumed), offsetof(struct pool_slice, wanted),
 };
 
+bool store_tx(struct db *db, db_tx_fn *fn, void *arg, struct err *e)
+{
+    if (db_tx(db, fn, arg, e))
+        return true;
+    if (e->kind == ERR_TIMEOUT)
+        e->kind = ERR_UNAVAILABLE;
+    if (e->kind == ERR_CONFLICT)
+        e->kind = ERR_INTERNAL;
+    return false;
+}
+
 bool store_snapshot(struct db_conn *c, struct err *e)
 {
     return db_query(c, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", DB_NO_ARGS,

@@ -67,6 +67,13 @@ void store_pool_add_news(struct store_pool *p, enum pool_news news);
 /* The INTERVAL_ state of this name, which must be one. */
 int store_state(const char *name);
 
+/*
+ * db_tx() with errors as callers may hear them.  All that is done here may be
+ * said again, so an unknown outcome is no more than "not now"; and a
+ * constraint that was run into is a fault of ours, not a conflict of theirs.
+ */
+MUST_CHECK bool store_tx(struct db *db, db_tx_fn *fn, void *arg, struct err *e);
+
 /* One snapshot for all statements that follow; the first statement of a transaction. */
 MUST_CHECK bool store_snapshot(struct db_conn *c, struct err *e);
 

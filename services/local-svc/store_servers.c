@@ -1,5 +1,7 @@
 #include "services/local-svc/store_servers.h"
 
+#include "services/local-svc/store_rows.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,7 +182,7 @@ bool store_servers_active(struct db *db, int64_t within_ms, int64_t *ret, struct
 {
     struct active_tx tx = {.within_ms = within_ms};
 
-    if (!db_tx(db, active_tx, &tx, e))
+    if (!store_tx(db, active_tx, &tx, e))
         return err_while(e, "counting servers");
     *ret = tx.count;
     return true;

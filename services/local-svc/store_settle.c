@@ -145,7 +145,7 @@ bool store_settle(struct db *db, enum silence silence, int64_t silent_ms, bool *
         .silence = silence, .silent_ms = silent_ms, .pools = pools, .slices = slices};
 
     CHECK(pools != NULL && slices != NULL);
-    if (!db_tx(db, settle_tx, &tx, e))
+    if (!store_tx(db, settle_tx, &tx, e))
         return err_while(e, "accounting for silent servers");
     *ret_more = tx.more;
     return true;

@@ -206,7 +206,7 @@ bool store_topup(struct db *db, struct topup_batch *batch, struct err *e)
     auto_work struct work w = {.batch = batch};
 
     prepare(&w);
-    if (!db_tx(db, topup_tx, &w, e))
+    if (!store_tx(db, topup_tx, &w, e))
         return err_while(e, "topup of %zu items", w.asks_count);
     report_frozen(&w);
     return true;

@@ -81,7 +81,7 @@ bool store_watch(struct db *db, int64_t since, struct watch_news **ret, struct e
     auto_watch_news struct watch_news *news = calloc(1, sizeof(*news));
 
     CHECK(news != NULL);
-    if (!db_tx(db, watch_tx, &(struct watch_tx){since, news}, e))
+    if (!store_tx(db, watch_tx, &(struct watch_tx){since, news}, e))
         return err_while(e, "loading news");
     *ret = TAKE(news);
     return true;
