@@ -432,17 +432,53 @@ static bool ping_ok(void *arg)
     return db_ping(arg, &e);
 }
 
-Test(outage, broken_connections_are_replaced_without_an_error)
+static bool meet(struct db_conn *c, void *arg, struct err *e)
 {
-    auto_pg_db struct pg_db *d = pg_fresh_db();
-    auto_db struct db *db = open_db(pg_conninfo_of(d), 2, WAIT_MS, NULL);
+    (void)c;
+    (void)e;
+    pthread_barrier_wait(arg);
+    return true;
+}
+
+struct guest {
+    struct db *db;
+    pthread_barrier_t *all_have_one;
+};
+
+static void *run_guest(void *arg)
+{
+    struct guest *g = arg;
     struct err e = {0};
 
-    cr_assert_not(fails(db, "SELECT 1", &e), "%s", e.msg);
+    return db_tx(g->db, meet, g->all_have_one, &e) ? g : NULL;
+}
+
+/* So many at once that the pool has as many connections afterwards. */
+static void open_connections(struct db *db, unsigned count)
+{
+    pthread_barrier_t all_have_one;
+    auto_free pthread_t *threads = calloc(count, sizeof(pthread_t));
+    struct guest g = {.db = db, .all_have_one = &all_have_one};
+
+    pthread_barrier_init(&all_have_one, NULL, count);
+    for (unsigned i = 0; i < count; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, run_guest, &g), 0);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* More than there are tries: the first that turns out broken condemns the others. */
+Test(outage, twelve_broken_connections_are_replaced_without_an_error)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_db struct db *db = open_db(pg_conninfo_of(d), 12, WAIT_MS, NULL);
+    struct err e = {0};
+
+    open_connections(db, 12);
     cr_assert_eq(pg_i64(pg_conninfo_of(d),
                         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                         " WHERE datname = current_database() AND pid <> pg_backend_pid()"),
-                 1);
+                 12);
     cr_assert_not(fails(db, "SELECT 1", &e), "%s", e.msg);
 }
 
