@@ -165,7 +165,6 @@ static void step_missing(struct interval_steps *steps, const struct interval_pla
     struct interval w = *want;
 
     w.starts_at_ms = free_start(plan, want, known, count);
-    w.state = w.starts_at_ms > plan->now_ms ? INTERVAL_PLANNED : INTERVAL_OPEN;
     if (w.starts_at_ms < w.ends_at_ms)
         add_step(steps, &w, /* is_new= */ true, /* is_told= */ true);
 }
