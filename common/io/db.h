@@ -113,9 +113,9 @@ CLEANUP_DEFINE(rows, struct db_rows, db_rows_free)
 int db_count(const struct db_rows *rows);
 int64_t db_affected(const struct db_rows *rows);
 bool db_is_null(const struct db_rows *rows, int row, int column);
-int64_t db_get_i64(const struct db_rows *rows, int row, int column);       /* CHECKs the form */
+int64_t db_get_i64(const struct db_rows *rows, int row, int column); /* CHECKs the form */
 bool db_get_bool(const struct db_rows *rows, int row, int column);
-const char *db_get_text(const struct db_rows *rows, int row, int column);  /* borrowed */
+const char *db_get_text(const struct db_rows *rows, int row, int column); /* borrowed */
 
 /* Is the database there?  For /readyz; a short query, bounded. */
 MUST_CHECK bool db_ping(struct db *db, struct err *e);
