@@ -9,6 +9,7 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import { Document } from './document.mjs';
 
@@ -137,6 +138,10 @@ function checkMetrics(document, exchange, complain) {
   }
 }
 
+function checkServedDocument(document, exchange, complain) {
+  if (!isDeepStrictEqual(parseJson(exchange.body).value, document.asWritten)) complain('is not the document');
+}
+
 // A path or method that the document does not have: refused, as a problem.
 function checkRefusal(document, exchange, found, complain) {
   const schema = document.root.components?.schemas?.Problem;
@@ -174,6 +179,7 @@ function checkExchange(document, exchange, report) {
     checkRequest(document, exchange, operation, found.params, query, complain);
   }
   if (pathname === '/metrics') checkMetrics(document, exchange, complain);
+  if (pathname === '/openapi.json') checkServedDocument(document, exchange, complain);
 }
 
 // ---- all of them

@@ -63,7 +63,8 @@ function templatePattern(template) {
 export class Document {
   constructor(file) {
     this.service = path.basename(file, '.yaml');
-    this.root = YAML.parse(fs.readFileSync(file, 'utf8'));
+    this.asWritten = YAML.parse(fs.readFileSync(file, 'utf8'));
+    this.root = structuredClone(this.asWritten);
     modernize(this.root);
     closeObjects(this.root);
     this.bodies = this.compiler({ coerceTypes: false });
@@ -124,11 +125,15 @@ export class Document {
     this.compiled ??= new Map();
     const known = this.compiled.get(ajv) ?? new Map();
     this.compiled.set(ajv, known);
-    if (!known.has(schema)) {
-      // Closed here too: parts that others build upon, as problems do, stay open by themselves.
-      known.set(schema, ajv.compile({ ...this.absolute(schema), unevaluatedProperties: false }));
-    }
+    if (!known.has(schema)) known.set(schema, ajv.compile(this.closed(schema)));
     return known.get(schema);
+  }
+
+  // What others build upon, as they do on problems, stays open by itself, and is closed where used.
+  closed(schema) {
+    const { type, properties } = this.resolve(schema);
+    const isAnyObject = type === 'object' && !properties;
+    return { ...this.absolute(schema), ...(isAnyObject ? {} : { unevaluatedProperties: false }) };
   }
 
   absolute(node) {
