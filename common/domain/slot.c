@@ -8,13 +8,17 @@
 
 const char *const consume_mode_names[] = {"all", "best_effort", "check", NULL};
 
+/*
+ * Both limits only grow, so a value read late errs towards refusing.  What was
+ * refunded may be used again, but `used` ends at UNITS_MAX like every amount:
+ * a counter beyond could not be told to the pool, and far beyond is the flag.
+ */
 static int64_t room(const struct slot *s, int64_t used)
 {
-    /* Both limits only grow, so a value read late errs towards refusing. */
     int64_t granted = atomic_load_explicit(&s->granted, memory_order_acquire);
     int64_t refunded = atomic_load_explicit(&s->refunded, memory_order_acquire);
 
-    return max_i64(granted + refunded - used, 0);
+    return max_i64(min_i64(granted + refunded, UNITS_MAX) - used, 0);
 }
 
 /* What of n fits into the rest, by mode. */
@@ -150,17 +154,42 @@ void slot_recover(struct slot *s)
     }
 }
 
+static bool is_amount(int64_t n)
+{
+    return n >= 0 && n <= UNITS_MAX;
+}
+
+/*
+ * An intent is noted only while frozen.  It raises both by the same, first
+ * `returned`, then `used`: each of them is behind by all of it or not at all.
+ */
+static bool intent_is_sound(const struct slot *s)
+{
+    int64_t used = atomic_load(&s->used);
+    int64_t intent_used = atomic_load(&s->intent_used);
+    int64_t intent_returned = atomic_load(&s->intent_returned);
+
+    if (intent_used == 0)
+        return true;
+    if (!(used & SLOT_FROZEN) || !is_amount(intent_used) || !is_amount(intent_returned))
+        return false;
+    int64_t units = intent_used - (used & ~SLOT_FROZEN);
+    int64_t unraised = intent_returned - atomic_load(&s->returned);
+    return units >= 0 && (unraised == 0 || unraised == units);
+}
+
+/* Judged as slot_recover() will leave it. */
 bool slot_is_sound(const struct slot *s)
 {
+    bool noted = atomic_load(&s->intent_used) != 0;
     int64_t granted = atomic_load(&s->granted);
-    int64_t used = atomic_load(&s->used) & ~SLOT_FROZEN;
-    int64_t returned = atomic_load(&s->returned);
     int64_t refunded = atomic_load(&s->refunded);
+    int64_t used = noted ? atomic_load(&s->intent_used) : atomic_load(&s->used) & ~SLOT_FROZEN;
+    int64_t returned = noted ? atomic_load(&s->intent_returned) : atomic_load(&s->returned);
 
-    if (granted < 0 || granted > UNITS_MAX || returned < 0 || refunded < 0 || used < 0)
+    if (!is_amount(granted) || !is_amount(atomic_load(&s->returned)) || !is_amount(refunded) ||
+        !is_amount(atomic_load(&s->used) & ~SLOT_FROZEN) || !intent_is_sound(s))
         return false;
-    if (atomic_load(&s->used) & SLOT_FROZEN) /* in the middle: `used` may be behind `returned` */
-        return used <= granted + refunded && atomic_load(&s->intent_used) <= granted + refunded;
     return used <= granted + refunded && returned <= used && refunded <= used - returned;
 }
 

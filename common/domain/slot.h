@@ -6,9 +6,9 @@
  *
  *   rest = granted + refunded - used          used = consumed + returned
  *
- * All counters only grow.  `used` is the one contended word.  A yes is given
- * only after `used` was raised, so that a process killed in between loses a
- * unit instead of making one.
+ * All counters only grow, up to UNITS_MAX.  `used` is the one contended word.
+ * A yes is given only after `used` was raised, so that a process killed in
+ * between loses a unit instead of making one.
  *
  * Returning is exact even if killed in the middle: the flag SLOT_FROZEN in
  * `used` stops consumers, the new values are noted as an intent, written, and

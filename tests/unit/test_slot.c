@@ -54,6 +54,20 @@ Test(slot, a_refund_makes_room_but_never_more_than_was_consumed)
     cr_expect(eq(i64, slot_rest(&s), 10));
 }
 
+/* Its cumulative counters would no longer fit on the wire, and in the end reach SLOT_FROZEN. */
+Test(slot, units_refunded_and_spent_again_never_count_beyond_2_to_53)
+{
+    struct slot s = slot_with(UNITS_MAX, 0);
+
+    cr_assert(slot_consume(&s, UNITS_MAX - 1, CONSUME_ALL).verdict == SLOT_GRANTED);
+    cr_assert(slot_refund(&s, UNITS_MAX - 1));
+    cr_expect(slot_consume(&s, 2, CONSUME_ALL).verdict == SLOT_SHORT);
+    cr_expect(slot_consume(&s, 1, CONSUME_ALL).verdict == SLOT_GRANTED);
+    cr_expect(eq(i64, slot_rest(&s), 0));
+    cr_expect(eq(i64, slot_return(&s, 1), 0));
+    cr_expect(slot_is_sound(&s));
+}
+
 Test(slot, an_old_answer_changes_nothing)
 {
     struct slot s = slot_with(0, 0);
@@ -152,6 +166,14 @@ Test(slot, a_ledger_with_impossible_numbers_is_noticed)
         {.granted = 10, .returned = -1},
         {.granted = 10, .used = SLOT_FROZEN | 11},
         {.granted = 10, .used = SLOT_FROZEN | 5, .intent_used = 11},
+        {.granted = 10, .used = 5, .refunded = INT64_MAX},
+        {.granted = 10, .used = 5, .intent_used = 6, .intent_returned = 1},
+        {.granted = 10, .used = SLOT_FROZEN | 5, .returned = 6},
+        {.granted = 10, .used = SLOT_FROZEN | 5, .intent_used = 4, .intent_returned = 1},
+        {.granted = 10, .used = SLOT_FROZEN | 5, .intent_used = 7, .intent_returned = 1},
+        {.granted = 10, .used = SLOT_FROZEN | 5, .intent_used = 7, .intent_returned = 8},
+        {.granted = 10, .used = SLOT_FROZEN | 5, .intent_used = 7, .intent_returned = -2},
+        {.granted = 10, .used = SLOT_FROZEN | 5, .intent_used = INT64_MIN},
     };
     for (size_t i = 0; i < sizeof(unsound) / sizeof(unsound[0]); i++)
         cr_expect(not(slot_is_sound(&unsound[i])), "row %zu", i);
