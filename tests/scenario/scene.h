@@ -1,0 +1,119 @@
+#pragma once
+
+/*
+ * scene: what scenarios are written with: a data centre, short verbs for what
+ * operators and clients do to it, and eventually(), which waits for a
+ * condition instead of sleeping.
+ *
+ * The scenarios of one program share the data centre that SCENE_SUITE() starts
+ * in the runner, and have a cap each; one that kills something starts its own
+ * with scene_start().  Its calendar begins at NOW, far from any boundary.
+ */
+
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/clk.h"
+#include "tests/harness/client.h"
+#include "tests/harness/dc.h"
+
+#define NOW "2026-05-20T10:00:00Z" /* a Wednesday */
+#define TODAY "2026-05-20T00:00:00Z"
+#define TOMORROW "2026-05-21T00:00:00Z"
+
+struct scene {
+    struct dc *dc;
+    struct client *meta, *interval, *local;
+    struct client *servers[DC_REPLICAS_MAX];
+    int servers_count;
+};
+
+/* Starts at NOW unless the options say otherwise. */
+struct scene *scene_start(const struct dc_options *o);
+struct scene *scene_join(void); /* the suite's */
+struct scene *scene_end(struct scene *s);
+CLEANUP_DEFINE(scene, struct scene, scene_end)
+#define auto_scene CLEANUP(scene)
+
+/* In the runner: starts the shared data centre; exit() stops it. */
+void scene_suite_start(const struct dc_options *o);
+
+#define SCENE_SUITE(...)                                                                           \
+    ReportHook(PRE_ALL)(struct criterion_test_set * tests)                                         \
+    {                                                                                              \
+        (void)tests;                                                                               \
+        scene_suite_start(&(struct dc_options){__VA_ARGS__});                                      \
+    }                                                                                              \
+    struct scene_suite_takes_a_semicolon
+
+/* Waits until it is true; the limit is far above what a busy machine needs. */
+#define SCENE_PATIENCE_MS 30000
+#define eventually(condition)                                                                      \
+    do {                                                                                           \
+        int64_t deadline_ms_ = clk_now_ms() + SCENE_PATIENCE_MS;                                   \
+        while (!(condition)) {                                                                     \
+            cr_assert(clk_now_ms() < deadline_ms_, "never came true: %s", #condition);             \
+            scene_breathe();                                                                       \
+        }                                                                                          \
+    } while (0)
+void scene_breathe(void);
+
+/* What an operator defines.  Left out: a day cap in UTC, since long ago and for long. */
+struct cap {
+    const char *id;
+    int64_t total;
+    const char *interval, *starts_at, *ends_at;
+    const char *more; /* further members: "\"paused\":true" */
+};
+
+/* Creates or replaces the definition. */
+void cap_put(const struct scene *s, struct cap cap);
+
+/* The same, and waits until every server knows the window that begins then. */
+void cap_open(const struct scene *s, struct cap cap, const char *starts_at);
+
+void cap_delete(const struct scene *s, const char *id);
+
+/* A call's status, -1 if no answer came. */
+int status_of(struct client *c, const char *method, const char *path, const char *body);
+
+/* A member of what /caps/{id}, /pools/{cap} show of the window; -1: no such thing, or null. */
+int64_t at_meta(const struct scene *s, const char *cap, const char *starts_at, const char *member);
+int64_t at_pool(const struct scene *s, const char *cap, const char *starts_at, const char *member);
+int64_t at_server(const struct scene *s, int server, const char *cap, const char *starts_at,
+                  const char *member);
+int64_t at_client(struct client *server, const char *cap, const char *starts_at,
+                  const char *member);
+
+/* The window's state at local-svc; false if it has none such. */
+bool pool_is(const struct scene *s, const char *cap, const char *starts_at, const char *state);
+
+/* A member of the newest slice that a server of that name has of the window; -1: none. */
+int64_t at_slice(const struct scene *s, const char *cap, const char *starts_at, const char *server,
+                 const char *member);
+bool slice_is(const struct scene *s, const char *cap, const char *starts_at, const char *server,
+              const char *state);
+
+/* Asks once. */
+struct consumed consume(const struct scene *s, int server, const char *cap, int64_t n);
+
+/* Asks again as long as the answer is 503: the first certain one. */
+enum verdict take(struct client *server, const char *cap, int64_t n);
+
+/* Takes one unit after the other, at most n, until refused for certain; how many were granted. */
+int64_t spend(struct client *server, const char *cap, int64_t n);
+
+/* The total as clients are told of it by RateLimit-Policy with a consume of one unit; -1: none. */
+int64_t policy_total(const struct scene *s, int server, const char *cap);
+
+/* The sum of the samples of a metric whose line contains `labels` ("" for all). */
+int64_t metric_sum(struct client *c, const char *name, const char *labels);
+
+bool audit_is_clean(const struct scene *s);
+
+/* All units of the window are accounted for, and no server holds any. */
+bool is_at_rest(const struct scene *s, const char *cap, const char *starts_at);
