@@ -9,8 +9,9 @@
 #include "tests/demo/trace.h"
 
 struct demo_options {
-    int64_t seconds;  /* that the trace shall take */
-    const char *page; /* where the HTML goes */
+    int64_t seconds;    /* that the trace shall take */
+    const char *page;   /* where the HTML goes */
+    const char *folder; /* for the data centre's logs and data, kept; NULL: scratch */
 };
 
 enum demo_outcome { DEMO_HELD, DEMO_BROKEN, DEMO_INTERRUPTED };

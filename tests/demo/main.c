@@ -1,5 +1,5 @@
 /*
- * demo [--log FILE] [--seconds N] [--page FILE]
+ * demo [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]
  * demo --derive --log FILE
  *
  * Replays a trace, or an access log, against a data centre of its own.  With
@@ -33,6 +33,8 @@ static bool parse(int argc, char **argv, struct arguments *ret)
             ret->log = value;
         else if (value && strcmp(argv[i], "--page") == 0)
             ret->demo.page = value;
+        else if (value && strcmp(argv[i], "--dir") == 0)
+            ret->demo.folder = value;
         else if (!value || strcmp(argv[i], "--seconds") != 0 ||
                  !num_parse_i64(value, 5, 86400, &ret->demo.seconds, &e))
             return false;
@@ -62,7 +64,7 @@ int main(int argc, char **argv)
     struct err e = {0};
 
     if (!parse(argc, argv, &a)) {
-        fprintf(stderr, "usage: demo [--log FILE] [--seconds N] [--page FILE]\n"
+        fprintf(stderr, "usage: demo [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]\n"
                         "       demo --derive --log FILE\n");
         return 2;
     }

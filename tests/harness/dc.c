@@ -83,7 +83,8 @@ static void start_database(struct dc *dc, const struct dc_options *o)
     char folder[DC_PATH_SIZE];
 
     dc_path(dc, "postgresql", "", folder);
-    dc->pg = pg_start(&(struct pg_options){.folder = folder, .outlives = dc->outlives});
+    dc->pg = pg_start(
+        &(struct pg_options){.folder = folder, .fsync = o->fsync, .outlives = dc->outlives});
     dc->conninfo = strdup(pg_conninfo(dc->pg));
     CHECK(dc->conninfo != NULL);
     if (dc->outlives)
@@ -116,12 +117,22 @@ static void wait_all_ready(const struct dc *dc)
         dc_wait_ready(dc, dc->processes[i].kind, dc->processes[i].number);
 }
 
+/* Processes are started again long after dc_start(). */
+static void copy_env(struct dc *dc, const char *const *env)
+{
+    for (int i = 0; env && env[i]; i++) {
+        CHECK(i < DC_ENV_MAX);
+        dc->env[i] = strdup(env[i]);
+        CHECK(dc->env[i] != NULL);
+    }
+}
+
 struct dc *dc_start(const struct dc_options *o)
 {
     struct dc *dc = dc_new(o->folder);
 
     dc->outlives = o->outlives;
-    dc->env = o->env;
+    copy_env(dc, o->env);
     make_folder(dc);
     start_database(dc, o);
     add_processes(dc, o);
@@ -185,6 +196,8 @@ struct dc *dc_forget(struct dc *dc)
     pg_free(dc->pg);
     if (dc->is_scratch)
         folder_remove(dc->folder);
+    for (int i = 0; dc->env[i]; i++)
+        free(dc->env[i]);
     free(dc->conninfo);
     free(dc->folder);
     free(dc);

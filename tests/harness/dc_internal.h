@@ -6,6 +6,7 @@
 #include "tests/harness/proc.h"
 
 #define DC_PATH_SIZE 256
+#define DC_ENV_MAX 32
 #define DC_PROCESSES_MAX (2 * DC_REPLICAS_MAX + 2)
 
 struct dc_process {
@@ -23,7 +24,7 @@ struct dc {
     bool outlives;
     struct pg *pg; /* NULL if attached */
     char *conninfo;
-    const char *const *env;
+    char *env[DC_ENV_MAX + 1]; /* the caller's settings, NULL-terminated */
     int counts[DC_KINDS];
     struct dc_process processes[DC_PROCESSES_MAX]; /* in the order of starting */
     int processes_count;

@@ -6,7 +6,7 @@
 
 #include "common/base/check.h"
 
-#define ENV_MAX 32
+#define ENV_MAX 8
 #define LINE_SIZE 512
 
 /* clang-format off */
@@ -25,7 +25,7 @@ const struct dc_kind_row dc_kind_rows[DC_KINDS] = {
 /* Settings for one process. */
 struct env {
     char lines[ENV_MAX][LINE_SIZE];
-    const char *list[2 * ENV_MAX]; /* NULL-terminated */
+    const char *list[ENV_MAX + DC_ENV_MAX + 1]; /* NULL-terminated */
     int count;
 };
 
@@ -60,10 +60,8 @@ static void fill(struct env *env, const struct dc *dc, const struct dc_process *
         set(env, "SERVER_LEDGER=%s", ledger);
     }
     /* The caller's come last and win. */
-    for (int i = 0; dc->env && dc->env[i]; i++) {
-        CHECK(env->count + i < 2 * ENV_MAX - 1);
+    for (int i = 0; dc->env[i]; i++)
         env->list[env->count + i] = dc->env[i];
-    }
 }
 
 void dc_spawn(struct dc *dc, struct dc_process *process)
