@@ -462,6 +462,7 @@ void fake_local_take(struct fake_local *f, const char *cap, int64_t starts_at_ms
                                        .refunded = slice->refunded,
                                        .want = units,
                                        .rate_milli = 0};
+    row->pool.accepts = true;
     struct pool_topup t = pool_topup(&row->pool, slice, &report, &ctx);
     row->pool = t.pool;
     *slice = t.slice;
