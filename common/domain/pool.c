@@ -31,18 +31,25 @@ bool pool_is_sound(const struct pool *p)
 {
     return is_amount(p->requested) && is_amount(p->minted) && is_amount(p->burned) &&
            is_amount(p->granted) && is_amount(p->returned) && is_amount(p->consumed) &&
-           is_amount(p->refunded) && p->burned <= p->minted && p->refunded <= p->consumed &&
-           pool_free(p) >= 0 && pool_held(p) >= 0 && p->presumed >= 0 && p->wanted >= 0;
+           is_amount(p->refunded) && is_amount(p->received) && is_amount(p->sent) &&
+           p->requested <= p->requested_max && p->burned <= p->minted &&
+           p->refunded <= p->consumed && pool_free(p) >= 0 && pool_held(p) >= 0 &&
+           p->presumed >= 0 && p->wanted >= 0 && p->wanted_elsewhere >= 0;
 }
 
 int64_t pool_free(const struct pool *p)
 {
-    return p->minted - p->burned - p->granted + p->returned;
+    return pool_holding(p) - p->granted + p->returned;
 }
 
 int64_t pool_held(const struct pool *p)
 {
     return p->granted - p->returned - p->consumed + p->refunded;
+}
+
+int64_t pool_holding(const struct pool *p)
+{
+    return p->minted - p->burned + p->received - p->sent;
 }
 
 int64_t pool_effective(const struct pool *p)
@@ -52,7 +59,7 @@ int64_t pool_effective(const struct pool *p)
 
 int64_t pool_pending(const struct pool *p)
 {
-    return max_i64(pool_effective(p) - p->requested, 0);
+    return p->home ? max_i64(pool_effective(p) - p->requested, 0) : 0;
 }
 
 int64_t pool_overspent(const struct pool *p)
@@ -76,17 +83,24 @@ int64_t pool_strand_max(const struct pool *p)
     return pool_slice_max(p) + pool_slice_max(p) / 2;
 }
 
-/* Units that may still be spent by somebody: what is presumed spent or to be burned is not. */
-static int64_t available(const struct pool *p)
+int64_t pool_available(const struct pool *p)
 {
     return max_i64(pool_free(p) + pool_held(p) - p->presumed - pool_pending(p), 0);
+}
+
+/* What is neither spent, as far as we heard, nor here; units under way to us are in it. */
+int64_t pool_abroad(const struct pool *p)
+{
+    int64_t gone = p->consumed - p->refunded + p->presumed + p->spent_elsewhere;
+
+    return max_i64(p->requested - gone - pool_available(p), 0);
 }
 
 /* Without a measured rate: a fixed part of the DC's share; else what lasts for `autonomy`. */
 static int64_t slice_by_demand(const struct pool *p, int64_t rate_milli)
 {
     if (rate_milli < 0)
-        return mul_div(pool_effective(p), p->topup_ppm, PPM);
+        return mul_div(pool_holding(p), p->topup_ppm, PPM);
     return mul_div(min_i64(rate_milli, WANTED_MAX), p->autonomy_ms, 1000000);
 }
 
@@ -103,7 +117,7 @@ int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, in
 }
 
 /* Units that are above the requested total are burned as soon as they are free. */
-static void burn_excess(struct pool *p)
+void pool_burn_excess(struct pool *p)
 {
     p->burned += min_i64(pool_free(p), pool_pending(p));
 }
@@ -114,9 +128,11 @@ struct pool pool_retarget(const struct pool *p, int64_t requested)
 
     CHECK(pool_is_sound(p) && is_amount(requested));
     after.requested = requested;
+    after.requested_max = max_i64(p->requested_max, requested);
     /* Minting past what a counter can hold would need 2^53 units minted and burned before. */
-    after.minted += min_i64(max_i64(requested - pool_effective(p), 0), UNITS_MAX - p->minted);
-    burn_excess(&after);
+    if (p->home)
+        after.minted += min_i64(max_i64(requested - pool_effective(p), 0), UNITS_MAX - p->minted);
+    pool_burn_excess(&after);
     CHECK(pool_is_sound(&after));
     return after;
 }
@@ -147,10 +163,18 @@ static void apply_report(struct pool *p, struct pool_slice *s, const struct pool
 /* Who speaks is not silent, and says anew what it wants. */
 static void forget_silence(struct pool *p, struct pool_slice *s)
 {
+    p->rate_milli -= s->rate_milli;
+    s->rate_milli = 0;
     p->presumed -= s->presumed;
     s->presumed = 0;
     p->wanted -= s->wanted;
     s->wanted = 0;
+}
+
+static void note_rate(struct pool *p, struct pool_slice *s, const struct pool_report *r)
+{
+    s->rate_milli = min_i64(max_i64(r->rate_milli, 0), WANTED_MAX);
+    p->rate_milli += s->rate_milli;
 }
 
 static void grant(struct pool *p, struct pool_slice *s, int64_t units)
@@ -171,7 +195,7 @@ static int64_t grantable(const struct pool *p, const struct pool_slice *s,
 /* What may still come to this slice from elsewhere. */
 static int64_t left_elsewhere(const struct pool *p, const struct pool_slice *s)
 {
-    return max_i64(available(p) - pool_slice_rest(s), 0);
+    return max_i64(pool_available(p) - pool_slice_rest(s), 0) + pool_abroad(p);
 }
 
 /*
@@ -185,7 +209,7 @@ static int64_t keep_of(const struct pool *p, const struct pool_slice *s,
                        const struct pool_report *r, bool granted_now)
 {
     int64_t rest = pool_slice_rest(s);
-    int64_t wanted = min_i64(p->wanted - s->wanted + pool_pending(p), pool_held(p));
+    int64_t wanted = p->wanted - s->wanted + p->wanted_elsewhere + pool_pending(p);
 
     if (granted_now || rest == 0)
         return UNITS_MAX;
@@ -193,7 +217,7 @@ static int64_t keep_of(const struct pool *p, const struct pool_slice *s,
         return r->want > 0 ? UNITS_MAX : pool_strand_max(p);
 
     int64_t own_need = r->rate_milli < 0 ? 0 : slice_by_demand(p, r->rate_milli);
-    int64_t part = mul_div(rest, wanted, pool_held(p));
+    int64_t part = mul_div(rest, min_i64(wanted, pool_held(p)), pool_held(p));
     int64_t give = max_i64(1, max_i64(part, rest - own_need));
     return rest - min_i64(give, rest);
 }
@@ -216,25 +240,36 @@ static void go_dry(struct pool_topup *t, const struct pool_report *r,
     }
 }
 
+/* So that who only reports need not ask to know. */
+static int state_without_wish(const struct pool_topup *t)
+{
+    if (pool_free(&t->pool) > 0)
+        return POOL_OPEN;
+    return left_elsewhere(&t->pool, &t->slice) > 0 ? POOL_DRY : POOL_USED_UP;
+}
+
 /* Grants what is wanted, if the server knows of all that it was granted before. */
 static void decide(struct pool_topup *t, const struct pool_report *r,
                    const struct pool_context *ctx)
 {
-    t->answer.state = POOL_OPEN;
+    t->answer.state = state_without_wish(t);
     if (r->want == 0 || r->granted_known < t->slice.granted)
         return;
 
     int64_t units = grantable(&t->pool, &t->slice, r, ctx);
-    if (units > 0)
-        grant(&t->pool, &t->slice, units);
-    else
+    if (units == 0) {
         go_dry(t, r, ctx);
+        return;
+    }
+    t->answer.state = POOL_OPEN;
+    grant(&t->pool, &t->slice, units);
 }
 
 /* What others who are short, or who believe that all is spent, must hear. */
 static enum pool_news news_of(const struct pool *before, const struct pool_topup *t)
 {
-    int64_t had = available(before), has = available(&t->pool);
+    int64_t had = pool_available(before) + pool_abroad(before);
+    int64_t has = pool_available(&t->pool) + pool_abroad(&t->pool);
     bool others_want = t->pool.wanted - t->slice.wanted > 0;
     bool came_free = pool_free(&t->pool) > pool_free(before);
 
@@ -274,7 +309,8 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
         return freeze(p, s);
     forget_silence(&t.pool, &t.slice);
     apply_report(&t.pool, &t.slice, r);
-    burn_excess(&t.pool);
+    note_rate(&t.pool, &t.slice, r);
+    pool_burn_excess(&t.pool);
 
     if (!p->accepts) {
         t.answer = refusal(&t.slice, p->paused ? POOL_PAUSED : POOL_CLOSED);

@@ -4,11 +4,13 @@
  * pool: what a DC holds of one window, and the slices cut from it: the quota
  * law (docs/PROTOCOL.md).
  *
- *   free = minted - burned - granted + returned                  >= 0
- *   rest of a slice = granted - returned - consumed + refunded   >= 0
+ *   free = minted - burned + received - sent - granted + returned   >= 0
+ *   rest of a slice = granted - returned - consumed + refunded      >= 0
  *
  * Every amount is a cumulative counter that only grows.  A pool's granted,
- * returned, consumed and refunded are the sums of its slices'.
+ * returned, consumed and refunded are the sums of its slices'; its received
+ * and sent are the sums of its peer rows' (trade.h).  Only the home of a cap
+ * mints and burns.
  *
  * Pure: plain structs in, decisions out.  The store locks and loads, calls
  * pool_topup() once per item, and saves; the simulator does the same on arrays.
@@ -20,11 +22,17 @@
 #include "common/base/num.h"
 
 struct pool {
-    int64_t requested; /* the window's total as it is asked for */
+    bool home;             /* this DC mints and burns the units of the cap */
+    int64_t requested;     /* the window's total as it is asked for, over all DCs */
+    int64_t requested_max; /* the largest it ever was: no DC can hold more */
     int64_t minted, burned;
+    int64_t received, sent; /* from and to other DCs */
     int64_t granted, returned, consumed, refunded;
-    int64_t presumed;       /* rests of slices whose servers have been silent for long */
-    int64_t wanted;         /* units that servers asked for and did not get */
+    int64_t presumed;         /* rests of slices whose servers have been silent for long */
+    int64_t wanted;           /* units that servers asked for and did not get */
+    int64_t wanted_elsewhere; /* units that other DCs lack, or want to burn, and ask of us */
+    int64_t rate_milli;       /* the servers' demand together, thousandths of a unit a second */
+    int64_t spent_elsewhere;  /* what other DCs said last that they spent, or presume spent */
     int64_t recalled_at_ms; /* real time of the last recall; any clock that servers of a DC share */
     int64_t topup_ppm, slice_max_ppm, autonomy_ms;
     bool accepts; /* planned or open, not paused, not past its end: units may be granted */
@@ -34,9 +42,10 @@ struct pool {
 /* The pool's side of a slice: one (window, server, incarnation). */
 struct pool_slice {
     int64_t granted, returned, consumed, refunded;
-    int64_t presumed; /* the part of pool.presumed that is this slice's */
-    int64_t wanted;   /* the part of pool.wanted that is this slice's */
-    bool frozen;      /* the server contradicted us: nothing more is granted */
+    int64_t presumed;   /* the part of pool.presumed that is this slice's */
+    int64_t wanted;     /* the part of pool.wanted that is this slice's */
+    int64_t rate_milli; /* the part of pool.rate_milli that is this slice's */
+    bool frozen;        /* the server contradicted us: nothing more is granted */
 };
 
 /* What a server says about its slice, as it came over the wire. */
@@ -92,13 +101,19 @@ struct pool_context {
     int64_t now_ms;         /* the clock of recalled_at_ms */
 };
 
+/* Burns what is free of what is to be burned: after units came in. */
+void pool_burn_excess(struct pool *p);
+
 bool pool_is_sound(const struct pool *p);
 bool pool_slice_is_sound(const struct pool_slice *s);
 
 int64_t pool_free(const struct pool *p);
 int64_t pool_held(const struct pool *p);      /* sum of the rests of all slices */
-int64_t pool_effective(const struct pool *p); /* minted - burned */
-int64_t pool_pending(const struct pool *p);   /* still to be burned to reach `requested` */
+int64_t pool_holding(const struct pool *p);   /* all that came to this DC and did not leave it */
+int64_t pool_effective(const struct pool *p); /* minted - burned: at home, the total in force */
+int64_t pool_pending(const struct pool *p);   /* at home: to be burned to reach `requested` */
+int64_t pool_available(const struct pool *p); /* here, and not presumed spent nor to be burned */
+int64_t pool_abroad(const struct pool *p);    /* at most so much can still be spent elsewhere */
 int64_t pool_overspent(const struct pool *p); /* spent above `requested`: reported, not hidden */
 int64_t pool_slice_rest(const struct pool_slice *s);
 
@@ -119,8 +134,10 @@ int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, in
 struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
                              const struct pool_report *r, const struct pool_context *ctx);
 
-/* The window's total becomes `requested`: mints at once, burns what is free, the rest as it
- * comes back. */
+/*
+ * The window's total becomes `requested`.  At home: mints at once, burns what
+ * is free, the rest as it comes back.  Elsewhere it is only noted.
+ */
 struct pool pool_retarget(const struct pool *p, int64_t requested);
 
 /* A server has been silent for long: its rest counts as spent until it speaks. */

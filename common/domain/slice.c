@@ -76,16 +76,17 @@ int64_t slice_want(const struct slice *s, int64_t rest, int64_t rate_milli)
     return min_i64(s->short_of + max_i64(1, demand(rate_milli, WANT_AHEAD_MS)), UNITS_MAX);
 }
 
-struct pool_report slice_report(const struct slice *s, const struct slot *slot, int64_t rate_milli)
+struct pool_report slice_report(struct slice *s, const struct slot *slot, int64_t rate_milli)
 {
     struct slot_counts c = slot ? slot_counts(slot) : (struct slot_counts){0};
 
+    s->wished = slice_want(s, slot ? slot_rest(slot) : 0, rate_milli);
     return (struct pool_report){
         .granted_known = c.granted,
         .returned = c.returned,
         .consumed = c.consumed,
         .refunded = c.refunded,
-        .want = slice_want(s, slot ? slot_rest(slot) : 0, rate_milli),
+        .want = s->wished,
         .rate_milli = rate_milli,
     };
 }
@@ -105,6 +106,11 @@ int64_t slice_apply(struct slice *s, struct slot *slot, const struct pool_answer
     s->left = a->left;
     s->keep = a->keep;
     return units;
+}
+
+bool slice_must_retract(const struct slice *s)
+{
+    return s->state == POOL_DRY && s->wished > 0 && s->short_of == 0;
 }
 
 void slice_news(struct slice *s)

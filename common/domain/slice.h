@@ -38,6 +38,7 @@ struct slice {
     int64_t autonomy_ms; /* the cap's */
     bool asked;          /* someone asked for units since the last grant */
     int64_t short_of;    /* units that consumers wait for beyond the rest; 0: nobody waits */
+    int64_t wished;      /* units that the pool was asked for last */
 };
 
 /* Of a window just heard of: nothing granted, nothing known. */
@@ -53,7 +54,7 @@ int64_t slice_low_water(const struct slice *s, int64_t rate_milli);
 int64_t slice_want(const struct slice *s, int64_t rest, int64_t rate_milli);
 
 /* What to tell the pool: the slot's counters and the wish.  `slot` NULL: nothing granted yet. */
-struct pool_report slice_report(const struct slice *s, const struct slot *slot, int64_t rate_milli);
+struct pool_report slice_report(struct slice *s, const struct slot *slot, int64_t rate_milli);
 
 /*
  * Takes the pool's answer: raises the slot's `granted` and remembers the rest.
@@ -62,6 +63,12 @@ struct pool_report slice_report(const struct slice *s, const struct slot *slot, 
  * served before slice_surplus() is handed back.  `slot` may be NULL if a->granted is 0.
  */
 int64_t slice_apply(struct slice *s, struct slot *slot, const struct pool_answer *a);
+
+/*
+ * Must the pool be told that nobody waits any more?  A wish that it could not
+ * meet is remembered there, and others hand back units for it.
+ */
+bool slice_must_retract(const struct slice *s);
 
 /* The watch has news of the window: what was known of dryness is void. */
 void slice_news(struct slice *s);

@@ -6,8 +6,8 @@
 _Noreturn void sim_failed(const struct world *w, const char *expression, const char *file, int line)
 {
     printf("sim: seed %llu, at %lld ms: %s does not hold (%s:%d)\n"
-           "sim: replay with ./run sim --seed %llu\n",
-           (unsigned long long)w->seed, (long long)w->now_ms, expression, file, line,
+           "sim: replay with ./run sim --dcs %d --seed %llu\n",
+           (unsigned long long)w->seed, (long long)w->now_ms, expression, file, line, w->dcs_count,
            (unsigned long long)w->seed);
     exit(1);
 }
@@ -32,7 +32,7 @@ int64_t truly_spent(const struct world *w, int window)
 {
     int64_t sum = 0;
 
-    for (int i = 0; i < SERVERS; i++)
+    for (int i = 0; i < w->servers_count; i++)
         for (int k = 0; k < INCARNATIONS; k++)
             sum += spent_on(&w->slots[i][k][window]);
     return sum;
@@ -41,7 +41,7 @@ int64_t truly_spent(const struct world *w, int window)
 /* The pool's account of a slice is never ahead of the slice itself, nor behind with grants. */
 static void check_slice(const struct world *w, int window, int i, int k)
 {
-    const struct pool_slice *s = &w->slices[window][i][k];
+    const struct pool_slice *s = &w->dcs[w->servers[i].dc].windows[window].slices[i][k];
     const struct slot *slot = &w->slots[i][k][window];
     struct slot_counts c = true_counts(slot);
 
@@ -54,37 +54,85 @@ static void check_slice(const struct world *w, int window, int i, int k)
     SIM_CHECK(w, s->returned <= c.returned);
 }
 
-static void check_sums(const struct world *w, int window)
+static void check_sums(const struct world *w, const struct dc_window *here)
 {
-    const struct pool *p = &w->pools[window];
+    const struct pool *p = &here->pool;
     struct pool_slice sum = {0};
+    struct trade_peer peers = {0};
 
-    for (int i = 0; i < SERVERS; i++)
+    for (int i = 0; i < w->servers_count; i++)
         for (int k = 0; k < INCARNATIONS; k++) {
-            const struct pool_slice *s = &w->slices[window][i][k];
+            const struct pool_slice *s = &here->slices[i][k];
             sum.granted += s->granted;
             sum.returned += s->returned;
             sum.consumed += s->consumed;
             sum.refunded += s->refunded;
             sum.presumed += s->presumed;
             sum.wanted += s->wanted;
+            sum.rate_milli += s->rate_milli;
         }
+    for (int j = 0; j < w->dcs_count; j++) {
+        peers.sent += here->peers[j].sent;
+        peers.received += here->peers[j].received;
+        peers.lack += here->peers[j].lack;
+        peers.spent += here->peers[j].spent;
+    }
     SIM_CHECK(w, sum.granted == p->granted && sum.returned == p->returned);
     SIM_CHECK(w, sum.consumed == p->consumed && sum.refunded == p->refunded);
-    SIM_CHECK(w, sum.presumed == p->presumed && sum.wanted == p->wanted);
+    SIM_CHECK(w, sum.presumed == p->presumed && sum.rate_milli == p->rate_milli);
+    SIM_CHECK(w, peers.sent == p->sent && peers.received == p->received);
+    SIM_CHECK(w, sum.wanted == p->wanted);
+    SIM_CHECK(w, peers.lack == p->wanted_elsewhere && peers.spent == p->spent_elsewhere);
+}
+
+static int64_t in_transit(const struct world *w, int window)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < w->dcs_count; i++)
+        for (int j = 0; j < w->dcs_count; j++) {
+            int64_t under_way = w->dcs[i].windows[window].peers[j].sent -
+                                w->dcs[j].windows[window].peers[i].received;
+            SIM_CHECK(w, under_way >= 0);
+            sum += under_way;
+        }
+    return sum;
+}
+
+static int64_t holdings(const struct world *w, int window)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < w->dcs_count; i++)
+        sum += pool_holding(&w->dcs[i].windows[window].pool);
+    return sum;
+}
+
+static const struct pool *home_of(const struct world *w, int window)
+{
+    return &w->dcs[w->home].windows[window].pool;
+}
+
+static void check_dc(const struct world *w, int dc, int window)
+{
+    const struct dc_window *here = &w->dcs[dc].windows[window];
+
+    SIM_CHECK(w, pool_is_sound(&here->pool));
+    SIM_CHECK(w, dc == w->home || (here->pool.minted == 0 && here->pool.burned == 0));
+    check_sums(w, here);
 }
 
 /* No unit is made: this is the promise. */
 void check_world(const struct world *w)
 {
     for (int window = 0; window < WINDOWS; window++) {
-        const struct pool *p = &w->pools[window];
-
-        SIM_CHECK(w, truly_spent(w, window) <= pool_effective(p));
+        SIM_CHECK(w, truly_spent(w, window) <= pool_effective(home_of(w, window)));
         SIM_CHECK(w, w->yes[window] <= truly_spent(w, window));
-        SIM_CHECK(w, pool_is_sound(p));
-        check_sums(w, window);
-        for (int i = 0; i < SERVERS; i++)
+        for (int dc = 0; dc < w->dcs_count; dc++)
+            check_dc(w, dc, window);
+        SIM_CHECK(w, holdings(w, window) + in_transit(w, window) ==
+                         pool_effective(home_of(w, window)));
+        for (int i = 0; i < w->servers_count; i++)
             for (int k = 0; k < INCARNATIONS; k++)
                 check_slice(w, window, i, k);
     }
@@ -94,19 +142,17 @@ void check_world(const struct world *w)
  * speaks. */
 void check_used_up(const struct world *w, int window, int64_t n)
 {
-    const struct pool *p = &w->pools[window];
-
-    if (w->strict)
-        SIM_CHECK(w, pool_effective(p) - truly_spent(w, window) - p->presumed < n);
+    if (w->strict && !w->was_presumed[window])
+        SIM_CHECK(w, pool_effective(home_of(w, window)) - truly_spent(w, window) < n);
 }
 
 static int64_t lost_with_hosts(const struct world *w, int window)
 {
     int64_t sum = 0;
 
-    for (int i = 0; i < SERVERS; i++)
+    for (int i = 0; i < w->servers_count; i++)
         for (int k = 0; k < w->servers[i].incarnation; k++)
-            sum += pool_slice_rest(&w->slices[window][i][k]);
+            sum += pool_slice_rest(&w->dcs[w->servers[i].dc].windows[window].slices[i][k]);
     return sum;
 }
 
@@ -114,11 +160,18 @@ static int64_t lost_with_hosts(const struct world *w, int window)
  * hosts hold. */
 void check_healed(const struct world *w, int window)
 {
-    const struct pool *p = &w->pools[window];
-    int64_t stranded = lost_with_hosts(w, window);
+    const struct pool *home = home_of(w, window);
+    int64_t stranded = lost_with_hosts(w, window), spent = 0;
 
-    SIM_CHECK(w, pool_free(p) == 0);
-    SIM_CHECK(w, pool_pending(p) <= stranded + pool_overspent(p));
-    SIM_CHECK(w, p->consumed - p->refunded + stranded == pool_effective(p));
-    SIM_CHECK(w, pool_held(p) == stranded);
+    /* As the accounts have it: a lost host's last refunds are lost with it. */
+    for (int dc = 0; dc < w->dcs_count; dc++) {
+        const struct pool *p = &w->dcs[dc].windows[window].pool;
+        spent += p->consumed - p->refunded;
+    }
+
+    SIM_CHECK(w, in_transit(w, window) == 0);
+    SIM_CHECK(w, pool_pending(home) <= stranded + max_i64(spent - home->requested, 0));
+    SIM_CHECK(w, spent + stranded == pool_effective(home));
+    for (int dc = 0; dc < w->dcs_count; dc++)
+        SIM_CHECK(w, pool_free(&w->dcs[dc].windows[window].pool) == 0);
 }

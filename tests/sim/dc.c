@@ -2,104 +2,161 @@
 
 #include "common/domain/cap.h"
 
-static struct pool_context context(const struct world *w)
+static struct pool_context context(const struct world *w, int dc)
 {
     struct pool_context ctx = {.now_ms = w->now_ms};
 
-    for (int i = 0; i < SERVERS; i++)
-        for (int k = 0; k < INCARNATIONS; k++)
-            ctx.active_servers += w->seen_ms[i][k] + SUSPECT_MS > w->now_ms;
+    for (int i = 0; i < w->servers_count; i++)
+        for (int k = 0; k < INCARNATIONS && w->servers[i].dc == dc; k++)
+            ctx.active_servers += w->dcs[dc].seen_ms[i][k] + SUSPECT_MS > w->now_ms;
     ctx.active_servers = max_i64(ctx.active_servers, 1);
     return ctx;
+}
+
+/* The home has minted, and sends each other DC its share: they may be cut off when it opens. */
+static void send_shares(struct world *w, int window, int64_t total)
+{
+    struct dc_window *home = &w->dcs[w->home].windows[window];
+
+    for (int j = 0; j < w->dcs_count; j++) {
+        int64_t share = trade_share(total, (size_t)w->dcs_count, (size_t)j);
+        share = min_i64(share, pool_free(&home->pool));
+        if (j != w->home && share > 0)
+            trade_send(&home->pool, &home->peers[j], share);
+    }
 }
 
 void dc_start(struct world *w)
 {
     for (int i = 0; i < WINDOWS; i++) {
-        w->pools[i] = (struct pool){
+        const struct pool like = {
             .topup_ppm = CAP_TOPUP_PPM_DEFAULT,
             .slice_max_ppm = CAP_SLICE_MAX_PPM_DEFAULT * prng_below(&w->prng, 4) + 20000,
             .autonomy_ms = prng_below(&w->prng, 5000),
             .accepts = i * WINDOW_MS <= AHEAD_MS,
         };
-        w->pools[i] = pool_retarget(&w->pools[i], prng_below(&w->prng, 400));
+        int64_t total = prng_below(&w->prng, 400);
+
+        for (int dc = 0; dc < w->dcs_count; dc++) {
+            struct dc_window *here = &w->dcs[dc].windows[i];
+            here->pool = like;
+            here->pool.home = dc == w->home;
+            here->pool = pool_retarget(&here->pool, total);
+        }
+        send_shares(w, i, total);
     }
 }
 
-void dc_tell_all(struct world *w, int window, bool recall)
+void dc_tell_all(struct world *w, int dc, int window, bool recall)
 {
-    for (int i = 0; i < SERVERS; i++) {
+    for (int i = 0; i < w->servers_count; i++) {
         const struct message news = {
             .kind = MESSAGE_NEWS, .server = i, .window = window, .recall = recall};
-        if (w->servers[i].alive)
+        if (w->servers[i].alive && w->servers[i].dc == dc)
             net_send(w, &news);
     }
 }
 
-static void apply(struct world *w, int window, struct pool_slice *s, const struct pool_topup *t)
+static void apply(struct world *w, int dc, int window, struct pool_slice *s,
+                  const struct pool_topup *t)
 {
-    w->pools[window] = t->pool;
+    w->dcs[dc].windows[window].pool = t->pool;
     *s = t->slice;
     if (t->news != POOL_NO_NEWS)
-        dc_tell_all(w, window, t->news == POOL_NEWS_RECALL);
+        dc_tell_all(w, dc, window, t->news == POOL_NEWS_RECALL);
 }
 
 /* M1: the mistake that the protocol exists to avoid. */
-static void reclaim(struct world *w, int window, struct pool_slice *s)
+static void reclaim(struct pool *p, struct pool_slice *s)
 {
     int64_t rest = pool_slice_rest(s);
 
     s->returned += rest;
-    w->pools[window].returned += rest;
+    p->returned += rest;
 }
 
 static void watch_silence(struct world *w, int window, int server, int incarnation)
 {
-    struct pool_slice *s = &w->slices[window][server][incarnation];
-    int64_t silent_ms = w->now_ms - w->seen_ms[server][incarnation];
+    int dc = w->servers[server].dc;
+    struct dc_window *here = &w->dcs[dc].windows[window];
+    struct pool_slice *s = &here->slices[server][incarnation];
+    int64_t silent_ms = w->now_ms - w->dcs[dc].seen_ms[server][incarnation];
 
     if (silent_ms < SUSPECT_MS || s->frozen)
         return;
     if (w->breakage == BREAK_RECLAIM)
-        reclaim(w, window, s);
-    w->pools[window].wanted -= s->wanted;
+        reclaim(&here->pool, s);
+    here->pool.wanted -= s->wanted;
     s->wanted = 0;
     if (silent_ms >= PRESUME_MS && s->presumed != pool_slice_rest(s)) {
-        struct pool_topup t = pool_presume(&w->pools[window], s);
-        apply(w, window, s, &t);
+        struct pool_topup t = pool_presume(&here->pool, s);
+        w->was_presumed[window] = true;
+        apply(w, dc, window, s, &t);
     }
 }
 
-void dc_tick(struct world *w)
+/* The home repeats what a total is until it can be sure that everyone has heard. */
+static void announce_total(struct world *w, int window)
+{
+    const struct dc_window *home = &w->dcs[w->home].windows[window];
+
+    for (int j = 0; j < w->dcs_count; j++) {
+        const struct message m = {
+            .kind = MESSAGE_TOTAL,
+            .from = w->home,
+            .to = j,
+            .window = window,
+            .total = home->pool.requested,
+            .total_max = home->pool.requested_max,
+            .total_version = home->total_version,
+        };
+        bool knows = w->dcs[j].windows[window].total_version == home->total_version;
+        if (!knows && chance(w, 2))
+            net_send(w, &m);
+    }
+}
+
+static void open_and_close(struct world *w, int dc, int window)
+{
+    struct pool *p = &w->dcs[dc].windows[window].pool;
+    int64_t starts = (int64_t)window * WINDOW_MS;
+    bool accepts = w->now_ms >= starts - AHEAD_MS && w->now_ms < starts + WINDOW_MS && !p->paused;
+
+    if (accepts != p->accepts) {
+        p->accepts = accepts;
+        dc_tell_all(w, dc, window, false);
+    }
+}
+
+void dc_tick(struct world *w, int dc)
 {
     for (int i = 0; i < WINDOWS; i++) {
-        int64_t starts = (int64_t)i * WINDOW_MS;
-        bool accepts =
-            w->now_ms >= starts - AHEAD_MS && w->now_ms < starts + WINDOW_MS && !w->pools[i].paused;
-        if (accepts != w->pools[i].accepts) {
-            w->pools[i].accepts = accepts;
-            dc_tell_all(w, i, false);
-        }
-        for (int s = 0; s < SERVERS; s++)
-            for (int k = 0; k <= w->servers[s].incarnation; k++)
+        open_and_close(w, dc, i);
+        for (int s = 0; s < w->servers_count; s++)
+            for (int k = 0; k <= w->servers[s].incarnation && w->servers[s].dc == dc; k++)
                 watch_silence(w, i, s, k);
+        if (dc == w->home)
+            announce_total(w, i);
     }
+    trade_tick(w, dc);
 }
 
 void dc_topup(struct world *w, const struct message *request)
 {
+    int dc = w->servers[request->server].dc;
     struct message answer = *request;
     struct pool_context ctx;
 
-    w->seen_ms[request->server][request->incarnation] = w->now_ms;
-    ctx = context(w);
+    w->dcs[dc].seen_ms[request->server][request->incarnation] = w->now_ms;
+    ctx = context(w, dc);
     answer.kind = MESSAGE_ANSWER;
     for (int i = 0; i < WINDOWS; i++) {
+        struct dc_window *here = &w->dcs[dc].windows[i];
+        struct pool_slice *s = &here->slices[request->server][request->incarnation];
         if (!request->covers[i])
             continue;
-        struct pool_slice *s = &w->slices[i][request->server][request->incarnation];
-        struct pool_topup t = pool_topup(&w->pools[i], s, &request->reports[i], &ctx);
-        apply(w, i, s, &t);
+        struct pool_topup t = pool_topup(&here->pool, s, &request->reports[i], &ctx);
+        apply(w, dc, i, s, &t);
         answer.answers[i] = t.answer;
         if (t.answer.state == POOL_USED_UP)
             check_used_up(w, i, 1 + pool_slice_rest(&t.slice));
@@ -109,12 +166,37 @@ void dc_topup(struct world *w, const struct message *request)
 
 void dc_retarget(struct world *w, int window, int64_t requested)
 {
-    w->pools[window] = pool_retarget(&w->pools[window], requested);
-    dc_tell_all(w, window, pool_pending(&w->pools[window]) > 0);
+    struct dc_window *home = &w->dcs[w->home].windows[window];
+    int64_t raised = max_i64(requested - home->pool.requested, 0);
+
+    home->pool = pool_retarget(&home->pool, requested);
+    home->total_version++;
+    send_shares(w, window, raised);
+    dc_tell_all(w, w->home, window, pool_pending(&home->pool) > 0);
+}
+
+void dc_learn_total(struct world *w, const struct message *m)
+{
+    struct dc_window *here = &w->dcs[m->to].windows[m->window];
+    bool lowered = m->total < here->pool.requested;
+
+    if (m->total_version <= here->total_version)
+        return;
+    here->total_version = m->total_version;
+    here->pool.requested_max = max_i64(here->pool.requested_max, m->total_max);
+    here->pool = pool_retarget(&here->pool, m->total);
+
+    int64_t share = trade_share(m->total, (size_t)w->dcs_count, (size_t)m->to);
+    int64_t excess = lowered ? trade_excess(&here->pool, share) : 0;
+    if (excess > 0)
+        trade_send(&here->pool, &here->peers[w->home], excess);
+    dc_tell_all(w, m->to, m->window, false);
 }
 
 void dc_pause(struct world *w, int window, bool paused)
 {
-    w->pools[window].paused = paused;
-    dc_tick(w);
+    for (int dc = 0; dc < w->dcs_count; dc++) {
+        w->dcs[dc].windows[window].pool.paused = paused;
+        open_and_close(w, dc, window);
+    }
 }

@@ -1,5 +1,6 @@
 /*
- * ./run sim: many seeds, each a run of three windows of twenty seconds.
+ * ./run sim: many seeds, each a run of three windows of twenty seconds, in one
+ * data centre or several.
  *
  * For most of a run everything goes wrong; in the last part of the last window
  * nothing does, one server sees all the demand, and every unit that no lost
@@ -36,14 +37,29 @@ static void change_total(struct world *w)
         dc_retarget(w, window, prng_below(&w->prng, 400));
 }
 
+/* Apart in one direction; now and then a whole DC from all others, both ways. */
+static void cut(struct world *w)
+{
+    int a = (int)prng_below(&w->prng, w->dcs_count), b = (int)prng_below(&w->prng, w->dcs_count);
+    int64_t until_ms = w->now_ms + prng_below(&w->prng, 12000);
+    bool isolated = chance(w, 40);
+
+    for (int j = 0; j < w->dcs_count; j++)
+        if (isolated || j == b) {
+            w->cut_until_ms[a][j] = until_ms;
+            w->cut_until_ms[j][a] = isolated ? until_ms : w->cut_until_ms[j][a];
+        }
+}
+
 static void some_fault(struct world *w)
 {
-    int i = (int)prng_below(&w->prng, SERVERS);
+    int i = (int)prng_below(&w->prng, w->servers_count);
 
-    switch (prng_below(&w->prng, w->strict ? 1 : 4)) {
+    switch (prng_below(&w->prng, w->strict ? 2 : 5)) {
     case 0: server_kill(w, i, prng_below(&w->prng, SUSPECT_MS)); break;
-    case 1: server_lose_host(w, i); break;
-    case 2: change_total(w); break;
+    case 1: cut(w); break;
+    case 2: server_lose_host(w, i); break;
+    case 3: change_total(w); break;
     default: dc_pause(w, (int)prng_below(&w->prng, WINDOWS), chance(w, 30));
     }
 }
@@ -52,7 +68,8 @@ static void some_demand(struct world *w)
 {
     enum consume_mode mode = (enum consume_mode)prng_below(&w->prng, 3);
     /* Some servers are asked much more than others. */
-    int i = (int)(prng_below(&w->prng, SERVERS) * prng_below(&w->prng, SERVERS) / SERVERS);
+    int64_t n = w->servers_count;
+    int i = (int)(prng_below(&w->prng, n) * prng_below(&w->prng, n) / n);
 
     server_consume(w, i, 1 + prng_below(&w->prng, 6), mode);
     if (!w->strict && chance(w, 2))
@@ -64,7 +81,8 @@ static void heal(struct world *w)
     w->faults = false;
     for (int i = 0; i < WINDOWS; i++)
         dc_pause(w, i, false);
-    for (int i = 0; i < SERVERS; i++)
+    memset(w->cut_until_ms, 0, sizeof(w->cut_until_ms));
+    for (int i = 0; i < w->servers_count; i++)
         w->servers[i].down_until_ms = min_i64(w->servers[i].down_until_ms, w->now_ms);
 }
 
@@ -74,8 +92,9 @@ static void step(struct world *w)
     if (w->faults && w->now_ms >= QUIET_MS)
         heal(w);
     net_deliver(w);
-    dc_tick(w);
-    for (int i = 0; i < SERVERS; i++)
+    for (int i = 0; i < w->dcs_count; i++)
+        dc_tick(w, i);
+    for (int i = 0; i < w->servers_count; i++)
         if (!w->faults || chance(w, 70))
             server_tick(w, i);
     if (!w->faults)
@@ -87,17 +106,27 @@ static void step(struct world *w)
     check_world(w);
 }
 
-static void simulate(uint64_t seed, enum breakage breakage, struct world *w)
+struct options {
+    int64_t first, count, dcs;
+    enum breakage breakage;
+};
+
+static void simulate(uint64_t seed, const struct options *o, struct world *w)
 {
     memset(w, 0, sizeof(*w));
     w->seed = seed;
     w->prng.state = seed;
-    w->breakage = breakage;
+    w->breakage = o->breakage;
     w->faults = true;
     w->strict = seed % 2 == 0;
+    w->dcs_count = (int)o->dcs;
+    w->home = (int)prng_below(&w->prng, w->dcs_count);
+    w->servers_count = w->dcs_count == 1 ? 6 : 2 * w->dcs_count;
     dc_start(w);
-    for (int i = 0; i < SERVERS; i++)
+    for (int i = 0; i < w->servers_count; i++) {
+        w->servers[i].dc = i % w->dcs_count;
         server_start(w, i);
+    }
     while (w->now_ms < END_MS)
         step(w);
     check_healed(w, WINDOWS - 1);
@@ -105,7 +134,8 @@ static void simulate(uint64_t seed, enum breakage breakage, struct world *w)
 
 static int usage(FILE *out, int status)
 {
-    (void)fprintf(out, "usage: sim [--seeds N] [--seed S] [--break RULE]\n"
+    (void)fprintf(out, "usage: sim [--dcs N] [--seeds N] [--seed S] [--break RULE]\n"
+                       "  --dcs N       data centres, 1 to 5 (default 1)\n"
                        "  --seeds N     run N seeds from 0 (default 100)\n"
                        "  --seed S      run only seed S\n"
                        "  --break RULE  break a rule on purpose; exits 1 when that is noticed:\n"
@@ -131,11 +161,6 @@ static bool find_break(const char *name, enum breakage *ret)
     return false;
 }
 
-struct options {
-    int64_t first, count;
-    enum breakage breakage;
-};
-
 static bool parse(int argc, char **argv, struct options *o)
 {
     struct err e;
@@ -144,6 +169,9 @@ static bool parse(int argc, char **argv, struct options *o)
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--seeds") == 0) {
             if (!num_parse_i64(value, 1, INT64_C(1000000000), &o->count, &e))
+                return false;
+        } else if (strcmp(argv[i], "--dcs") == 0) {
+            if (!num_parse_i64(value, 1, DCS_MAX, &o->dcs, &e))
                 return false;
         } else if (strcmp(argv[i], "--seed") == 0) {
             if (!num_parse_i64(value, 0, UNITS_MAX, &o->first, &e))
@@ -158,8 +186,8 @@ static bool parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.count = 100};
-    int64_t used_up = 0, unreachable = 0, yes = 0, told_ms = clk_now_ms();
+    struct options o = {.count = 100, .dcs = 1};
+    int64_t used_up = 0, unreachable = 0, yes = 0, traded = 0, told_ms = clk_now_ms();
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return usage(stdout, 0);
@@ -170,7 +198,8 @@ int main(int argc, char **argv)
     if (!w)
         return 1;
     for (int64_t seed = o.first; seed < o.first + o.count; seed++) {
-        simulate((uint64_t)seed, o.breakage, w);
+        simulate((uint64_t)seed, &o, w);
+        traded += w->traded;
         used_up += w->refused_used_up;
         unreachable += w->refused_unreachable;
         for (int i = 0; i < WINDOWS; i++)
@@ -183,8 +212,9 @@ int main(int argc, char **argv)
         }
     }
     free(w);
-    printf("sim: %lld seeds, %lld units spent, refused: %lld used up, %lld unreachable; no unit "
-           "made, none lost\n",
-           (long long)o.count, (long long)yes, (long long)used_up, (long long)unreachable);
+    printf("sim: %lld seeds, %lld units spent, %lld traded, refused: %lld used up, %lld "
+           "unreachable; no unit made, none lost\n",
+           (long long)o.count, (long long)yes, (long long)traded, (long long)used_up,
+           (long long)unreachable);
     return 0;
 }

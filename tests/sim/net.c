@@ -16,8 +16,15 @@ static int64_t delay(struct world *w)
     return 1 + prng_below(&w->prng, 10);
 }
 
+static bool is_between_dcs(const struct message *m)
+{
+    return m->kind == MESSAGE_ROW || m->kind == MESSAGE_TOTAL;
+}
+
 void net_send(struct world *w, const struct message *m)
 {
+    if (is_between_dcs(m) && w->now_ms < w->cut_until_ms[m->from][m->to])
+        return;
     /* The watch resumes where it was cut: its news are late, never lost. */
     if (m->kind != MESSAGE_NEWS && w->faults && chance(w, 10))
         return;
@@ -32,6 +39,8 @@ static void handle(struct world *w, const struct message *m)
     case MESSAGE_TOPUP: dc_topup(w, m); break;
     case MESSAGE_ANSWER: server_answer(w, m); break;
     case MESSAGE_NEWS: server_news(w, m); break;
+    case MESSAGE_ROW: trade_row_arrives(w, m); break;
+    case MESSAGE_TOTAL: dc_learn_total(w, m); break;
     }
 }
 

@@ -8,11 +8,11 @@ static struct slot *slot_of(struct world *w, int i, int window)
 void server_start(struct world *w, int i)
 {
     struct server *s = &w->servers[i];
-    int incarnation = s->incarnation;
+    int incarnation = s->incarnation, dc = s->dc;
 
-    *s = (struct server){.alive = true, .incarnation = incarnation};
+    *s = (struct server){.alive = true, .dc = dc, .incarnation = incarnation};
     for (int k = 0; k < WINDOWS; k++) {
-        s->slices[k] = slice_new(w->pools[k].autonomy_ms);
+        s->slices[k] = slice_new(w->dcs[dc].windows[k].pool.autonomy_ms);
         if (w->breakage == BREAK_RETURN_INTENT)
             atomic_store(&slot_of(w, i, k)->intent_used, 0);
         slot_recover(slot_of(w, i, k));
@@ -33,7 +33,7 @@ void server_lose_host(struct world *w, int i)
         return;
     server_kill(w, i, prng_below(&w->prng, 3000));
     w->servers[i].incarnation++;
-    w->seen_ms[i][w->servers[i].incarnation] = w->now_ms;
+    w->dcs[w->servers[i].dc].seen_ms[i][w->servers[i].incarnation] = w->now_ms;
 }
 
 /* Killed here, as at any other step, now and then. */
@@ -197,14 +197,15 @@ static bool add_report(struct world *w, int i, int window, bool is_time, struct 
     }
     if (!known)
         return false;
+    bool retracts = slice_must_retract(&s->slices[window]);
     struct pool_report r =
         slice_report(&s->slices[window], slot, rate_milli(&s->rates[window], w->now_ms));
     if (is_over(w, window))
         r.want = 0;
     if (w->breakage == BREAK_RETURN_ORDER)
         report_too_early(s, window, &r);
-    bool has_told = w->slices[window][i][s->incarnation].consumed == r.consumed;
-    if (r.want == 0 && !s->report_soon[window] && !(is_time && !has_told))
+    bool has_told = w->dcs[s->dc].windows[window].slices[i][s->incarnation].consumed == r.consumed;
+    if (r.want == 0 && !retracts && !s->report_soon[window] && !(is_time && !has_told))
         return false;
     s->report_soon[window] = false;
     s->told[window] = true;

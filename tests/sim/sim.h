@@ -1,7 +1,7 @@
 #pragma once
 
 /*
- * sim: one data centre and many servers in one thread and no real time.
+ * sim: data centres that trade, and many servers, in one thread and no real time.
  *
  * Every message may be lost, repeated, late or out of order; servers are
  * killed between any two steps and come back on their ledger, or lose it with
@@ -17,11 +17,13 @@
 #include "common/domain/pool.h"
 #include "common/domain/slice.h"
 #include "common/domain/slot.h"
+#include "common/domain/trade.h"
 
-#define SERVERS 6
+#define DCS_MAX 5
+#define SERVERS_MAX 10
 #define WINDOWS 3
 #define INCARNATIONS 4
-#define MESSAGES_MAX 256
+#define MESSAGES_MAX 2048
 
 #define WINDOW_MS 20000
 #define AHEAD_MS 8000 /* a window may be taken from so long before it opens */
@@ -29,6 +31,7 @@
 #define PRESUME_MS 5000
 #define CALL_MS 400 /* a server waits so long for an answer */
 #define REPORT_MS 1000
+#define RESEND_MS 1000
 #define CONSUME_WAIT_MS 100
 
 /* clang-format off */
@@ -39,7 +42,9 @@
     X(BREAK_LEDGER_ORDER,  "ledger-order")  /* yes first, then the ledger */                    \
     X(BREAK_RETURN_ORDER,  "return-order")  /* the report of a return first, then the ledger */ \
     X(BREAK_RETURN_INTENT, "return-intent") /* recovery forgets a return that was noted */      \
-    X(BREAK_RECLAIM,       "reclaim")       /* a silent server's units are given to others */
+    X(BREAK_RECLAIM,       "reclaim")       /* a silent server's units are given to others */   \
+    X(BREAK_CREDIT,        "credit")        /* a row from another DC means "so many more" */    \
+    X(BREAK_UNDO_SEND,     "undo-send")     /* what is not echoed in time is taken back */
 /* clang-format on */
 
 enum breakage {
@@ -48,12 +53,16 @@ enum breakage {
 #undef X
 };
 
-enum message_kind { MESSAGE_TOPUP, MESSAGE_ANSWER, MESSAGE_NEWS };
+enum message_kind { MESSAGE_TOPUP, MESSAGE_ANSWER, MESSAGE_NEWS, MESSAGE_ROW, MESSAGE_TOTAL };
 
-/* A topup or its answer covers all windows at once; news are of one. */
+/* A topup or its answer covers all windows at once; news, rows and totals are of one. */
 struct message {
     enum message_kind kind;
     int64_t deliver_at_ms;
+    int from, to; /* data centres: of a row, of a total */
+    struct trade_row row;
+    int64_t more; /* what a row would say if it told differences: for a broken rule */
+    int64_t total, total_max, total_version;
     int server, incarnation;
     int64_t call;
     int window;
@@ -71,6 +80,7 @@ struct waiting {
 
 struct server {
     bool alive;
+    int dc;
     int incarnation;
     int64_t down_until_ms;
     /* What a process forgets when it dies: */
@@ -86,6 +96,23 @@ struct server {
     int64_t return_units;
 };
 
+/* One window in one data centre. */
+struct dc_window {
+    struct pool pool;
+    struct pool_slice slices[SERVERS_MAX][INCARNATIONS];
+    struct trade_peer peers[DCS_MAX];
+    struct trade_ask asked[DCS_MAX]; /* what the last row to each peer asked for */
+    int64_t told_ms[DCS_MAX];
+    int64_t told_sent[DCS_MAX];
+    int64_t versions[DCS_MAX]; /* of our rows */
+    int64_t total_version;
+};
+
+struct dc {
+    struct dc_window windows[WINDOWS];
+    int64_t seen_ms[SERVERS_MAX][INCARNATIONS];
+};
+
 struct world {
     uint64_t seed;
     struct prng prng;
@@ -95,18 +122,20 @@ struct world {
     int64_t now_ms;
     int64_t calls;
 
-    /* The data centre. */
-    struct pool pools[WINDOWS];
-    struct pool_slice slices[WINDOWS][SERVERS][INCARNATIONS];
-    int64_t seen_ms[SERVERS][INCARNATIONS];
+    int dcs_count, home;
+    struct dc dcs[DCS_MAX];
+    int64_t cut_until_ms[DCS_MAX][DCS_MAX]; /* from, to */
+    bool was_presumed[WINDOWS];             /* then refusals of that window are not exact */
 
-    struct server servers[SERVERS];
+    int servers_count;
+    struct server servers[SERVERS_MAX];
     /* The ledgers: what survives a process.  Those of lost hosts stay here as the truth. */
-    struct slot slots[SERVERS][INCARNATIONS][WINDOWS];
+    struct slot slots[SERVERS_MAX][INCARNATIONS][WINDOWS];
 
     /* What clients were told. */
     int64_t yes[WINDOWS];
     int64_t refused_used_up, refused_unreachable;
+    int64_t traded;
 
     struct message messages[MESSAGES_MAX];
     size_t messages_count;
@@ -127,11 +156,16 @@ void net_deliver(struct world *w);
 
 /* dc.c */
 void dc_start(struct world *w);
-void dc_tick(struct world *w);
+void dc_tick(struct world *w, int dc);
 void dc_topup(struct world *w, const struct message *request);
-void dc_retarget(struct world *w, int window, int64_t requested);
+void dc_retarget(struct world *w, int window, int64_t requested); /* at home */
+void dc_learn_total(struct world *w, const struct message *m);    /* elsewhere */
 void dc_pause(struct world *w, int window, bool paused);
-void dc_tell_all(struct world *w, int window, bool recall);
+void dc_tell_all(struct world *w, int dc, int window, bool recall);
+
+/* trade.c */
+void trade_row_arrives(struct world *w, const struct message *m);
+void trade_tick(struct world *w, int dc);
 
 /* server.c */
 void server_start(struct world *w, int i);

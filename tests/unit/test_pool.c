@@ -10,6 +10,7 @@ static const struct pool_context one_server = {.active_servers = 1, .now_ms = 10
 static struct pool pool_of(int64_t total)
 {
     const struct pool empty = {
+        .home = true,
         .topup_ppm = CAP_TOPUP_PPM_DEFAULT,
         .slice_max_ppm = CAP_SLICE_MAX_PPM_DEFAULT,
         .autonomy_ms = CAP_AUTONOMY_MS_DEFAULT,

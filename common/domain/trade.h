@@ -1,0 +1,113 @@
+#pragma once
+
+/*
+ * trade: units between data centres.
+ *
+ * For each window, DC i keeps a row for each other DC j: `sent` is what i ever
+ * sent to j, `received` what i ever got from j; both only grow, and i alone
+ * writes them.  i tells j its row; j credits max(0, sent_ij - received_ji) and
+ * tells i, in its own row, how much it has received.  A row that is lost is
+ * sent again, one that is repeated or late changes nothing.  What was sent and
+ * not yet received is in transit: it belongs to the receiver, and nobody takes
+ * it back.
+ *
+ * The other members of a row (want, free, rate, spent) are hints: they steer
+ * the policy, never safety.  Pure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/domain/pool.h"
+
+#define TRADE_PEERS_MAX 31
+
+/* What this DC knows of one other DC, in one window. */
+struct trade_peer {
+    int64_t sent;     /* by us, to it */
+    int64_t received; /* by us, from it */
+    int64_t echoed;   /* of what we sent, what it says it has received */
+    int64_t want;     /* what it asks us for */
+    int64_t lack;     /* of that, what its servers lack already, or what it will burn; a part of
+                         pool.wanted_elsewhere */
+    int64_t burn;     /* of that, what it will burn */
+    int64_t free;     /* hints, of its last row */
+    int64_t spent;    /* consumed - refunded + presumed there; a part of pool.spent_elsewhere */
+    int64_t rate_milli;
+    int64_t version; /* of its last row: older ones carry no hints */
+};
+
+/* What DC i tells DC j. */
+struct trade_row {
+    int64_t sent;     /* i to j, cumulative */
+    int64_t received; /* j to i, cumulative: the echo */
+    int64_t want;     /* what i asks j for: soon needed */
+    int64_t lack;     /* of that, what its servers lack already, or what it will burn */
+    int64_t burn;     /* of that, what it will burn: given before any demand */
+    int64_t free, spent, rate_milli;
+    int64_t version; /* grows with each row that i makes for j */
+};
+
+/* clang-format off */
+#define TRADE_VERDICTS(X)                                                                   \
+    X(TRADE_APPLIED, "applied")                                                             \
+    X(TRADE_ABSURD,  "absurd")  /* more than the total, or an echo of what was never sent: \
+                                   refused, nothing changes */
+/* clang-format on */
+
+enum trade_verdict {
+#define X(verdict, name) verdict,
+    TRADE_VERDICTS(X)
+#undef X
+};
+
+extern const char *const trade_verdict_names[]; /* NULL-terminated */
+
+struct trade_result {
+    enum trade_verdict verdict;
+    struct pool pool;       /* after */
+    struct trade_peer peer; /* after */
+    int64_t credited;       /* units that arrived */
+    int64_t given;          /* units sent in answer to its want */
+    enum pool_news news;    /* for this DC's servers */
+    bool answer;            /* the peer should hear our row now */
+};
+
+bool trade_peer_is_sound(const struct trade_peer *q);
+
+/* On the way to this peer, or there and not yet echoed. */
+int64_t trade_in_transit(const struct trade_peer *q);
+
+/* Takes a row: credits what is new, remembers the hints, and gives what it can spare. */
+struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
+                                  const struct trade_row *row);
+
+/* What to ask a peer for; see struct trade_row. */
+struct trade_ask {
+    int64_t want, lack, burn;
+};
+
+/* The row for a peer; `version` from the caller's counter. */
+struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
+                               const struct trade_ask *ask, int64_t version);
+
+/* Sends n units, 1 <= n <= free. */
+void trade_send(struct pool *p, struct trade_peer *q, int64_t n);
+
+/*
+ * What to ask each peer for.  Units to be burned are asked of all in
+ * proportion to what they have; what is missing for five seconds of demand of
+ * those that can spare most, as soon as less than two seconds are left.
+ */
+void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
+                struct trade_ask *ret);
+
+/* The even share of the index-th of `count` DCs; the remainder goes to the first. */
+int64_t trade_share(int64_t total, size_t count, size_t index);
+
+/*
+ * After a total was lowered: what a DC that holds more than its share of the
+ * new one sends home at once, out of what is free.
+ */
+int64_t trade_excess(const struct pool *p, int64_t share);
