@@ -19,7 +19,7 @@
 #define SETTLE_MS INT64_C(30000) /* for the accounts to be complete after the last window */
 #define NAP_MS INT64_C(50)
 #define PROGRESS_LINES 14
-#define BUSIEST 8
+#define BUSIEST 6
 
 struct demo {
     const struct demo_options *options;
