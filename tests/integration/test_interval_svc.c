@@ -209,7 +209,7 @@ Test(interval_svc, a_year_of_windows_has_neither_gaps_nor_overlaps)
         "                    'Asia/Kathmandu', 'Pacific/Apia', 'Africa/Casablanca']) AS zone"
         " CROSS JOIN unnest(ARRAY['hour', 'day', 'week', 'month']) AS kind"
         " CROSS JOIN generate_series(timestamptz '2018-01-01T00:10:00Z', '2019-01-01T00:00:00Z',"
-        "                            interval '30 minutes') AS instant"
+        "                            interval '95 minutes') AS instant"
         " CROSS JOIN interval.grid(kind, zone, instant) AS g"
         " CROSS JOIN interval.grid(kind, zone, g.ends_at) AS n"
         " WHERE NOT (g.starts_at <= instant AND instant < g.ends_at"
@@ -575,6 +575,10 @@ static const struct refused_row {
     {"an unknown path", "GET", "/caps/a", NULL, 404},
     {"another method", "DELETE", "/definitions/a", NULL, 405},
     {"another method", "DELETE", "/caps/a/intervals", NULL, 405},
+    {"another method", "DELETE", "/livez", NULL, 405},
+    {"another method", "DELETE", "/readyz", NULL, 405},
+    {"another method", "DELETE", "/metrics", NULL, 405},
+    {"another method", "DELETE", "/openapi.json", NULL, 405},
 };
 
 Test(interval_svc, requests_that_are_none_are_refused)
