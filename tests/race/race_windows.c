@@ -261,16 +261,29 @@ static void stop(struct world *w)
     pthread_mutex_destroy(&w->mutex);
 }
 
-/* As a server that leaves: everything is handed back and said. */
-static void report_all(struct world *w)
+static void report_held(struct world *w)
 {
+    struct window *next = NULL;
     struct topup_item item;
 
-    for (struct window *window = w->windows->held; window; window = window->held_next) {
+    for (struct window *window = w->windows->held; window; window = next) {
+        next = window->held_next; /* the window may be settled, and leave the list */
         upkeep_report(&w->upkeep, window, /* leaving= */ true, &item);
-        (void)ask_pool(w, &item);
-        CHECK(window_rest(window) == 0);
+        const struct topup_answer a = ask_pool(w, &item);
+        upkeep_apply(&w->upkeep, &item, &a, clk_now_ms(), clk_now_ms());
     }
+}
+
+/*
+ * As a server that leaves: everything is handed back and said.  The first
+ * answer may bring units that were granted in a call that failed.
+ */
+static void leave(struct world *w)
+{
+    report_held(w);
+    report_held(w);
+    for (const struct window *window = w->windows->held; window; window = window->held_next)
+        CHECK(window_rest(window) == 0);
 }
 
 static void check_accounts(const struct world *w)
@@ -298,7 +311,7 @@ int main(void)
 
     start(&w, registry);
     RACE_RUN({client, CLIENTS, &w, false}, {watch, 1, &w, false}, {topper, 1, &w, false});
-    report_all(&w);
+    leave(&w);
     check_accounts(&w);
     stop(&w);
     ledger_close(ledger);
