@@ -69,8 +69,8 @@ int64_t slot_return(struct slot *s, int64_t n);
 /* The steps of slot_return, for the simulator, which dies between any two. */
 bool slot_return_freeze(struct slot *s);             /* false: frozen already */
 int64_t slot_return_note(struct slot *s, int64_t n); /* 0: nothing to return; still finish */
-void slot_return_raise(struct slot *s);  /* `returned` */
-void slot_return_settle(struct slot *s); /* `used`, then the intent is gone */
+void slot_return_raise(struct slot *s);              /* `returned` */
+void slot_return_settle(struct slot *s);             /* `used`, then the intent is gone */
 void slot_return_finish(struct slot *s);
 
 /* After a crash, before anyone else uses the slot. */
