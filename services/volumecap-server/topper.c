@@ -47,7 +47,7 @@ struct topper {
 static bool call(struct topper *t, const char *url, struct err *e)
 {
     buf_clear(&t->body);
-    topup_encode(&t->config.sender, t->items, t->count, &t->body);
+    topup_encode_request(&t->config.sender, t->items, t->count, &t->body);
     CHECK(!buf_failed(&t->body));
 
     const struct httpc_request req = {
@@ -58,7 +58,7 @@ static bool call(struct topper *t, const char *url, struct err *e)
         .timeout_ms = CALL_TIMEOUT_MS,
     };
     return httpc_call(t->httpc, &req, &t->reply, e) && httpc_expect_success(&t->reply, e) &&
-           topup_decode(&t->reply.body, t->items, t->count, t->answers, e);
+           topup_decode_answer(&t->reply.body, t->items, t->count, t->answers, e);
 }
 
 /*

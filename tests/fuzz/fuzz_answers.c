@@ -28,7 +28,7 @@ static void try_topup(const struct buf *body)
     struct topup_answer answers[2];
     struct err e = {0};
 
-    if (!topup_decode(body, items, 2, answers, &e)) {
+    if (!topup_decode_answer(body, items, 2, answers, &e)) {
         CHECK(e.kind == ERR_INTERNAL);
         return;
     }
