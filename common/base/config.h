@@ -21,10 +21,10 @@ enum config_kind { CONFIG_INT, CONFIG_TEXT, CONFIG_SECRET };
 struct config_row {
     const char *env;
     enum config_kind kind;
-    size_t offset;     /* of an int64_t (CONFIG_INT) or a const char * in the struct */
-    const char *dflt;  /* NULL: required */
-    int64_t min, max;  /* CONFIG_INT only */
-    const char *what;  /* one line for --help, with the unit */
+    size_t offset;    /* of an int64_t (CONFIG_INT) or a const char * in the struct */
+    const char *dflt; /* NULL: required */
+    int64_t min, max; /* CONFIG_INT only */
+    const char *what; /* one line for --help, with the unit */
 };
 
 struct config_table {

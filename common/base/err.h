@@ -49,8 +49,8 @@ struct err {
  * err_at() also names the member that is wrong, by JSON pointer.
  * err_while() puts "what we were doing: " in front of what is already there.
  */
-#define err_set(e, ...)   (err_set_(e, __VA_ARGS__), false)
-#define err_at(e, ...)    (err_at_(e, __VA_ARGS__), false)
+#define err_set(e, ...) (err_set_(e, __VA_ARGS__), false)
+#define err_at(e, ...) (err_at_(e, __VA_ARGS__), false)
 #define err_while(e, ...) (err_while_(e, __VA_ARGS__), false)
 
 void err_set_(struct err *e, enum err_kind kind, const char *fmt, ...)

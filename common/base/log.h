@@ -43,6 +43,6 @@ void log_event_(enum log_level level, const char *event, const struct log_kv *kv
 
 void log_level_set(enum log_level min);
 MUST_CHECK bool log_level_set_name(const char *name, struct err *e); /* as in a setting: "info" */
-void log_service_set(const char *name);    /* borrowed for the life of the process */
-void log_request_id_set(const char *id);   /* this thread's; copied; NULL clears it */
-const char *log_request_id(void);          /* this thread's, or "" */
+void log_service_set(const char *name);  /* borrowed for the life of the process */
+void log_request_id_set(const char *id); /* this thread's; copied; NULL clears it */
+const char *log_request_id(void);        /* this thread's, or "" */

@@ -39,20 +39,20 @@ struct range {
 
 /* clang-format off */
 static const struct range ranges[] = {
-    {"/starts_at",          offsetof(struct cap, starts_at_ms),  CAP_TIME_MIN_MS, CAP_TIME_MAX_MS,
-     "must be in the years 1970 to 9999"},
-    {"/ends_at",            offsetof(struct cap, ends_at_ms),    CAP_TIME_MIN_MS, CAP_TIME_MAX_MS,
-     "must be in the years 1970 to 9999"},
-    {"/total",              offsetof(struct cap, total),         0,               UNITS_MAX,
-     "must be from 0 to 9007199254740991"},
-    {"/initial_total",      offsetof(struct cap, initial_total), CAP_TOTAL_NONE,  UNITS_MAX,
-     "must be from 0 to 9007199254740991, or null"},
-    {"/topup_fraction",     offsetof(struct cap, topup_ppm),     1,               PPM,
-     "must be greater than 0 and at most 1"},
-    {"/slice_max_fraction", offsetof(struct cap, slice_max_ppm), 1,               PPM,
-     "must be greater than 0 and at most 1"},
-    {"/autonomy_ms",        offsetof(struct cap, autonomy_ms),   0,               CAP_AUTONOMY_MS_MAX,
-     "must be from 0 to 3600000"},
+    {"/starts_at",          offsetof(struct cap, starts_at_ms),  CAP_TIME_MIN_MS,
+     CAP_TIME_MAX_MS,       "must be in the years 1970 to 9999"},
+    {"/ends_at",            offsetof(struct cap, ends_at_ms),    CAP_TIME_MIN_MS,
+     CAP_TIME_MAX_MS,       "must be in the years 1970 to 9999"},
+    {"/total",              offsetof(struct cap, total),         0,
+     UNITS_MAX,             "must be from 0 to 9007199254740991"},
+    {"/initial_total",      offsetof(struct cap, initial_total), CAP_TOTAL_NONE,
+     UNITS_MAX,             "must be from 0 to 9007199254740991, or null"},
+    {"/topup_fraction",     offsetof(struct cap, topup_ppm),     1,
+     PPM,                   "must be greater than 0 and at most 1"},
+    {"/slice_max_fraction", offsetof(struct cap, slice_max_ppm), 1,
+     PPM,                   "must be greater than 0 and at most 1"},
+    {"/autonomy_ms",        offsetof(struct cap, autonomy_ms),   0,
+     CAP_AUTONOMY_MS_MAX,   "must be from 0 to 3600000"},
 };
 /* clang-format on */
 

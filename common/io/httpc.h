@@ -19,19 +19,19 @@ struct httpc;
 
 struct httpc_request {
     const char *method;
-    const char *url;                /* http:// only */
-    const char *body;               /* NULL: none */
+    const char *url;  /* http:// only */
+    const char *body; /* NULL: none */
     size_t body_len;
-    const char *const *headers;     /* "Name: value", NULL-terminated; NULL: none */
-    int64_t timeout_ms;             /* for the whole call; connecting gets at most 2 s of it */
+    const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
+    int64_t timeout_ms;         /* for the whole call; connecting gets at most 2 s of it */
 };
 
 struct httpc_reply {
     int status;
-    struct buf body;                /* at most reply_max bytes */
+    struct buf body; /* at most reply_max bytes */
     char etag[80];
     char content_type[80];
-    int64_t retry_after_s;          /* -1: none */
+    int64_t retry_after_s; /* -1: none */
 };
 
 void httpc_global_init(void); /* once, before any thread */

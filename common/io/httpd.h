@@ -23,7 +23,7 @@
 #include "common/base/metric.h"
 
 struct httpd;
-struct httpd_call;  /* one request in flight, deferred or not */
+struct httpd_call; /* one request in flight, deferred or not */
 
 #define HTTPD_PARAMS_MAX 2
 #define HTTPD_PARAM_SIZE 129
@@ -31,12 +31,12 @@ struct httpd_call;  /* one request in flight, deferred or not */
 
 struct httpd_request {
     const char *method;
-    const char *path;                               /* decoded */
+    const char *path;                                /* decoded */
     char params[HTTPD_PARAMS_MAX][HTTPD_PARAM_SIZE]; /* values of {x} in the template, decoded */
-    const char *body;                               /* NUL-terminated; "" if none */
+    const char *body;                                /* NUL-terminated; "" if none */
     size_t body_len;
-    const char *request_id;                         /* from X-Request-Id, or made here */
-    const char *traceparent;                        /* as received if well-formed, or NULL */
+    const char *request_id;  /* from X-Request-Id, or made here */
+    const char *traceparent; /* as received if well-formed, or NULL */
     struct httpd_call *call;
 };
 
@@ -68,26 +68,26 @@ struct httpd_route {
     const char *operation_id; /* as in the OpenAPI document; the metric label */
     int status;               /* of success */
     httpd_handler *handler;
-    bool has_body;            /* a body is required, application/json; otherwise refused */
+    bool has_body; /* a body is required, application/json; otherwise refused */
 };
 
 /* Appends, for /readyz?verbose, lines "name: ok|why not" and says whether the service is ready. */
 typedef bool httpd_ready(void *arg, struct buf *out);
 
 struct httpd_config {
-    const char *service;       /* "local-svc" */
-    const char *address;       /* numeric, "127.0.0.1" or "0.0.0.0" */
-    int64_t port;              /* 0: any */
-    int64_t threads;           /* workers; each handles many connections */
+    const char *service; /* "local-svc" */
+    const char *address; /* numeric, "127.0.0.1" or "0.0.0.0" */
+    int64_t port;        /* 0: any */
+    int64_t threads;     /* workers; each handles many connections */
     int64_t connections_max;
-    int64_t body_max;          /* bytes */
+    int64_t body_max;           /* bytes */
     int64_t request_timeout_ms; /* from connect, or a later request's first line, to all of it */
     const struct httpd_route *routes;
     size_t routes_count;
-    const char *openapi;       /* JSON text for /openapi.json */
+    const char *openapi; /* JSON text for /openapi.json */
     httpd_ready *ready;
     void *arg;
-    struct metrics *metrics;   /* httpd adds its own, and serves all of them */
+    struct metrics *metrics; /* httpd adds its own, and serves all of them */
 };
 
 MUST_CHECK bool httpd_start(const struct httpd_config *config, struct httpd **ret, struct err *e);

@@ -35,15 +35,15 @@ CLEANUP_DEFINE(js, cJSON, js_free)
 MUST_CHECK bool js_parse(const char *text, size_t len, cJSON **ret, struct err *e);
 
 enum js_kind {
-    JS_I64,     /* an integer literal within [min, max] -> int64_t */
-    JS_NAME,    /* a string [A-Za-z0-9._-]{1,64} -> char[NAME_SIZE] */
-    JS_TEXT,    /* a string of min to max bytes -> char[max + 1] */
-    JS_BOOL,    /* -> bool */
-    JS_TIME,    /* RFC 3339 -> int64_t, ms since 1970 */
-    JS_PPM,     /* a number 0 to 1 with at most 6 decimals -> int64_t, 0 to 1000000 */
-    JS_ENUM,    /* one of the strings in `names` -> int (its index) */
-    JS_ARRAY,   /* min to max elements -> const cJSON * (borrowed), decoded by the caller */
-    JS_OBJECT,  /* -> const cJSON * (borrowed) */
+    JS_I64,    /* an integer literal within [min, max] -> int64_t */
+    JS_NAME,   /* a string [A-Za-z0-9._-]{1,64} -> char[NAME_SIZE] */
+    JS_TEXT,   /* a string of min to max bytes -> char[max + 1] */
+    JS_BOOL,   /* -> bool */
+    JS_TIME,   /* RFC 3339 -> int64_t, ms since 1970 */
+    JS_PPM,    /* a number 0 to 1 with at most 6 decimals -> int64_t, 0 to 1000000 */
+    JS_ENUM,   /* one of the strings in `names` -> int (its index) */
+    JS_ARRAY,  /* min to max elements -> const cJSON * (borrowed), decoded by the caller */
+    JS_OBJECT, /* -> const cJSON * (borrowed) */
 };
 
 struct js_field {
@@ -54,7 +54,7 @@ struct js_field {
     const char *const *names; /* JS_ENUM, NULL-terminated */
     bool optional;            /* absent: the struct keeps what it holds */
     bool nullable;            /* null is the same as absent */
-    size_t given;             /* offset + 1 of a bool set to true if the member was there; 0: none */
+    size_t given; /* offset + 1 of a bool set to true if the member was there; 0: none */
 };
 
 /*
@@ -66,9 +66,8 @@ MUST_CHECK bool js_decode(const cJSON *object, const char *where, const struct j
                           size_t count, void *ret, struct err *e);
 
 /* As js_decode, but members without a row are passed over: for answers of other services. */
-MUST_CHECK bool js_decode_lax(const cJSON *object, const char *where,
-                              const struct js_field *fields, size_t count, void *ret,
-                              struct err *e);
+MUST_CHECK bool js_decode_lax(const cJSON *object, const char *where, const struct js_field *fields,
+                              size_t count, void *ret, struct err *e);
 
 /* A writer: commas are its business.  NULL key inside arrays and at the top. */
 struct js_writer {

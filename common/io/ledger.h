@@ -46,8 +46,8 @@ CLEANUP_DEFINE(ledger, struct ledger, ledger_close)
 #define auto_ledger CLEANUP(ledger)
 
 const char *ledger_incarnation(const struct ledger *l); /* a UUID */
-int64_t ledger_generation(const struct ledger *l); /* grows with each open of this incarnation */
-bool ledger_is_new(const struct ledger *l);        /* this open began the incarnation */
+int64_t ledger_generation(const struct ledger *l);  /* grows with each open of this incarnation */
+bool ledger_is_new(const struct ledger *l);         /* this open began the incarnation */
 const char *ledger_why_new(const struct ledger *l); /* "missing", "another boot", ...; "" if not */
 
 /* A free entry for the key, or NULL if the ledger is full.  The key must not be in it yet. */

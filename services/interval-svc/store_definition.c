@@ -7,8 +7,11 @@ struct put_tx {
     bool is_new;
 };
 
-/* One statement, so that two versions that arrive at once need no lock of their own: the row's
- * decides, and the older one finds the newer one there. */
+/*
+ * One statement, so that two versions that arrive at once need no lock of their own: the row's
+ * decides, and the older one finds the newer one there.  It is due at once; in whole
+ * milliseconds, as the worker reads the calendar.
+ */
 static bool put_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct put_tx *tx = arg;
@@ -20,7 +23,8 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
                   "    interval, total, initial_total, time_zone, topup_ppm, slice_max_ppm,"
                   "    autonomy_ms, paused, next_look_at)"
                   " VALUES ($1, $2, $3, calendar.from_ms($4), calendar.from_ms($5), $6, $7,"
-                  "    nullif($8, -1), $9, $10, $11, $12, $13, calendar.now())"
+                  "    nullif($8, -1), $9, $10, $11, $12, $13,"
+                  "    calendar.from_ms(calendar.to_ms(calendar.now())))"
                   " ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version,"
                   "    deleted = EXCLUDED.deleted, starts_at = EXCLUDED.starts_at,"
                   "    ends_at = EXCLUDED.ends_at, interval = EXCLUDED.interval,"

@@ -16,6 +16,10 @@
 #define BUSY_MS 10
 
 #define RETRY_MS 500
+
+/* After a longer stop, or a jump of the calendar, how late it was says nothing more. */
+#define LATE_MAX_MS 3600000
+
 #define SWEEP_MS 10000
 
 struct interval_worker {
@@ -84,7 +88,7 @@ void interval_worker_wake(struct interval_worker *w)
 static void count_batch(struct interval_worker *w, const struct interval_batch *batch)
 {
     for (size_t i = 0; i < batch->due; i++)
-        metric_observed(w->lateness, max_i64(0, batch->late_ms[i]) * 1000000);
+        metric_observed(w->lateness, min_i64(max_i64(0, batch->late_ms[i]), LATE_MAX_MS) * 1000000);
     metric_inc(w->opened, (int64_t)batch->opened);
     if (batch->told > 0 && w->config.relay != NULL)
         outbox_relay_wake(w->config.relay);

@@ -69,8 +69,7 @@ static bool save_states(struct db_conn *c, const struct store_pool *pools, size_
                     "   SET state = k.state,"
                     "       closing_at = CASE WHEN k.state IN ('closing', 'closed')"
                     "                         THEN coalesce(p.closing_at, calendar.now()) END"
-                    "  FROM unnest($1, $2, $3) AS k (cap, starts_at_ms, state)"
-                    " WHERE p.cap = k.cap AND p.starts_at = calendar.from_ms(k.starts_at_ms)",
+                    "  FROM unnest($1, $2, $3) AS k (cap, starts_at_ms, state)" STORE_POOL_PLACE,
                     values.params, values.count, NULL, e);
 }
 
@@ -94,7 +93,7 @@ static bool advance_tx(struct db_conn *c, void *arg, struct err *e)
     auto_rows struct db_rows *rows = NULL;
     struct advance_tx *tx = arg;
 
-    if (!lock_due(c, tx->close_ms, &rows, e))
+    if (!store_by_key(c, e) || !lock_due(c, tx->close_ms, &rows, e))
         return false;
     tx->moved = db_count(rows);
     load_due(rows, tx->pools);

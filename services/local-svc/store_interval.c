@@ -82,7 +82,7 @@ static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
     int64_t version = 0;
 
     tx->moved = (struct units_moved){0};
-    if (!insert_missing(c, a, e) || !store_pools_lock(c, &pool, 1, e))
+    if (!store_by_key(c, e) || !insert_missing(c, a, e) || !store_pools_lock(c, &pool, 1, e))
         return false;
     if (!pool.is_found)
         return err_set(e, ERR_UNAVAILABLE, "the window was just purged; say it again");

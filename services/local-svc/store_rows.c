@@ -45,6 +45,17 @@ bool store_snapshot(struct db_conn *c, struct err *e)
                     NULL, e);
 }
 
+/* A plan with a penalty counts as so dear that PostgreSQL would compile it, hence no jit. */
+bool store_by_key(struct db_conn *c, struct err *e)
+{
+    return db_query(c,
+                    "SELECT set_config('enable_seqscan', 'off', true),"
+                    "       set_config('enable_hashjoin', 'off', true),"
+                    "       set_config('enable_mergejoin', 'off', true),"
+                    "       set_config('jit', 'off', true)",
+                    DB_NO_ARGS, NULL, e);
+}
+
 int store_state(const char *name)
 {
     int state = 0;
@@ -89,18 +100,17 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
         starts[i] = pools[i].key.starts_at_ms;
     }
     if (!db_query(c,
+                  "WITH t AS MATERIALIZED (SELECT calendar.now() AS now, speed,"
+                  "                               calendar.to_ms(clock_timestamp()) AS real_ms"
+                  "                          FROM calendar.clock)"
                   "SELECT k.i, p.requested, p.minted, p.burned, p.granted, p.returned,"
                   "       p.consumed, p.refunded, p.presumed, p.wanted, p.recalled_at_ms,"
                   "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
                   "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms"
-                  "  FROM (SELECT calendar.now() AS now, speed,"
-                  "               calendar.to_ms(clock_timestamp()) AS real_ms"
-                  "          FROM calendar.clock) t,"
-                  "       unnest($1, $2) WITH ORDINALITY AS k (cap, starts_at_ms, i)"
-                  "  JOIN local.pool p"
-                  "    ON p.cap = k.cap AND p.starts_at = calendar.from_ms(k.starts_at_ms)"
-                  " ORDER BY p.cap, p.starts_at FOR UPDATE OF p",
+                  "  FROM t, unnest($1, $2) WITH ORDINALITY AS k (cap, starts_at_ms, i)"
+                  " CROSS JOIN LATERAL (SELECT * FROM local.pool WHERE " STORE_IS_KEY
+                  "                     FOR UPDATE) p",
                   keys.params, keys.count, &rows, e))
         return false;
     for (int row = 0; row < db_count(rows); row++)
@@ -141,9 +151,9 @@ bool store_slices_load(struct db_conn *c, struct store_slice *slices, size_t cou
                   "       s.wanted, s.frozen"
                   "  FROM unnest($1, $2, $3, $4::uuid[]) WITH ORDINALITY"
                   "       AS k (cap, starts_at_ms, server, incarnation, i)"
-                  "  JOIN local.slice s"
-                  "    ON s.cap = k.cap AND s.starts_at = calendar.from_ms(k.starts_at_ms)"
-                  "   AND s.server = k.server AND s.incarnation = k.incarnation",
+                  " CROSS JOIN LATERAL (SELECT * FROM local.slice WHERE " STORE_IS_KEY
+                  "                        AND server = k.server AND incarnation = k.incarnation"
+                  "                     OFFSET 0) s",
                   keys.params, keys.count, &rows, e))
         return false;
     for (int row = 0; row < db_count(rows); row++) {
@@ -184,17 +194,17 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
             counters[k][n] = columns_member(&pools[i].pool, pool_counters[k]);
         n++;
     }
-    return db_query(c,
-                    "UPDATE local.pool p"
-                    "   SET requested = k.requested, minted = k.minted, burned = k.burned,"
-                    "       granted = k.granted, returned = k.returned, consumed = k.consumed,"
-                    "       refunded = k.refunded, presumed = k.presumed, wanted = k.wanted,"
-                    "       recalled_at_ms = k.recalled_at_ms"
-                    "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-                    "       AS k (cap, starts_at_ms, requested, minted, burned, granted, returned,"
-                    "             consumed, refunded, presumed, wanted, recalled_at_ms)"
-                    " WHERE p.cap = k.cap AND p.starts_at = calendar.from_ms(k.starts_at_ms)",
-                    values.params, values.count, NULL, e);
+    return db_query(
+        c,
+        "UPDATE local.pool p"
+        "   SET requested = k.requested, minted = k.minted, burned = k.burned,"
+        "       granted = k.granted, returned = k.returned, consumed = k.consumed,"
+        "       refunded = k.refunded, presumed = k.presumed, wanted = k.wanted,"
+        "       recalled_at_ms = k.recalled_at_ms"
+        "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        "       AS k (cap, starts_at_ms, requested, minted, burned, granted, returned,"
+        "             consumed, refunded, presumed, wanted, recalled_at_ms)" STORE_POOL_PLACE,
+        values.params, values.count, NULL, e);
 }
 
 static size_t changed_slices(const struct store_slice *slices, size_t count)
@@ -279,8 +289,7 @@ bool store_news(struct db_conn *c, const struct store_pool *pools, size_t count,
                     "              RETURNING revision - cardinality($1) AS before)"
                     "UPDATE local.pool p SET revision = counter.before + k.i, recall = k.recall"
                     "  FROM counter, unnest($1, $2, $3) WITH ORDINALITY"
-                    "       AS k (cap, starts_at_ms, recall, i)"
-                    " WHERE p.cap = k.cap AND p.starts_at = calendar.from_ms(k.starts_at_ms)",
+                    "       AS k (cap, starts_at_ms, recall, i)" STORE_POOL_PLACE,
                     news.params, news.count, NULL, e) &&
            db_query(c, "SELECT pg_notify($1, '')", DB_ARGS(db_text(STORE_CHANNEL)), NULL, e);
 }

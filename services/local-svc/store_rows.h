@@ -40,6 +40,21 @@ struct store_slice {
 };
 
 /*
+ * How rows are found by the keys of an unnest() called k, in its order.  A
+ * plan is made once a connection, when a table may still be small, and reading
+ * all of it must never be that plan: so the keys come first (LATERAL), and an
+ * update goes to the place (ctid) that was found, which cannot change, since
+ * the row is locked.  store_by_key() is the first statement wherever these are
+ * used: it takes the other ways to a row from the planner.
+ */
+#define STORE_IS_KEY "cap = k.cap AND starts_at = calendar.from_ms(k.starts_at_ms)"
+#define STORE_POOL_PLACE                                                                           \
+    " CROSS JOIN LATERAL (SELECT ctid AS place FROM local.pool WHERE " STORE_IS_KEY                \
+    "                     OFFSET 0) found"                                                         \
+    " WHERE p.ctid = found.place"
+MUST_CHECK bool store_by_key(struct db_conn *c, struct err *e);
+
+/*
  * Locks and loads the pools whose keys are set; they must be sorted and
  * distinct.  All else is overwritten; what is not there has is_found false.
  */

@@ -84,8 +84,9 @@ static bool lock(struct db_conn *c, struct server_row *rows, size_t count, struc
     if (!db_query(c,
                   "SELECT k.i, s.generation, s.process"
                   "  FROM unnest($1, $2::uuid[]) WITH ORDINALITY AS k (name, incarnation, i)"
-                  "  JOIN local.server s ON s.name = k.name AND s.incarnation = k.incarnation"
-                  " ORDER BY s.name, s.incarnation FOR UPDATE OF s",
+                  " CROSS JOIN LATERAL (SELECT * FROM local.server"
+                  "                      WHERE name = k.name AND incarnation = k.incarnation"
+                  "                        FOR UPDATE) s",
                   keys.params, 2, &found, e))
         return false;
     /* A row of long ago may be purged between the two statements. */
@@ -137,7 +138,10 @@ static bool save(struct db_conn *c, const struct server_row *rows, size_t count,
                     "       seen_at = clock_timestamp(), silence = 0"
                     "  FROM unnest($1, $2::uuid[], $3, $4::uuid[])"
                     "       AS k (name, incarnation, generation, process)"
-                    " WHERE s.name = k.name AND s.incarnation = k.incarnation",
+                    " CROSS JOIN LATERAL (SELECT ctid AS place FROM local.server"
+                    "                      WHERE name = k.name AND incarnation = k.incarnation"
+                    "                     OFFSET 0) found"
+                    " WHERE s.ctid = found.place",
                     values.params, values.count, NULL, e);
 }
 

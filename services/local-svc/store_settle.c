@@ -124,7 +124,7 @@ static bool settle_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct settle_tx *tx = arg;
 
-    if (!lock_silent(c, tx, &tx->more, e))
+    if (!store_by_key(c, e) || !lock_silent(c, tx, &tx->more, e))
         return false;
     if (!tx->more)
         return true;

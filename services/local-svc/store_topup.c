@@ -172,7 +172,7 @@ static bool topup_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct work *w = arg;
 
-    if (!store_servers_admit(c, w->batch->requests, w->batch->count, e) ||
+    if (!store_by_key(c, e) || !store_servers_admit(c, w->batch->requests, w->batch->count, e) ||
         !store_pools_lock(c, w->pools, w->pools_count, e) ||
         !store_slices_load(c, w->slices, w->slices_count, e))
         return false;

@@ -42,12 +42,12 @@ static bool query(struct db_conn *c, int64_t since, struct db_rows **ret, struct
 {
     return db_query(
         c,
+        "WITH t AS MATERIALIZED (SELECT calendar.now() AS now, speed FROM calendar.clock)"
         "SELECT r.revision, p.cap, calendar.to_ms(p.starts_at), calendar.to_ms(p.ends_at),"
         "       local.until_ms(p.starts_at, t.now, t.speed),"
         "       local.until_ms(p.ends_at, t.now, t.speed), p.state, p.paused,"
         "       p.requested, p.autonomy_ms, p.recall, p.revision"
-        "  FROM local.revision r"
-        " CROSS JOIN (SELECT calendar.now() AS now, speed FROM calendar.clock) t"
+        "  FROM local.revision r CROSS JOIN t"
         "  LEFT JOIN (SELECT * FROM local.pool WHERE revision > $1"
         "              ORDER BY revision LIMIT $2) p ON true"
         " ORDER BY p.revision",

@@ -198,6 +198,8 @@ bool watch_start(const struct watch_config *config, struct watch **ret, struct e
     CHECK(w->taken != NULL);
     if (!db_listen(config->conninfo, STORE_CHANNEL, &w->listener, e))
         return false;
+    /* Before the first client comes, so that it can be suspended; if it fails, the loop goes on. */
+    (void)look(w);
     w->is_listening = pthread_create(&w->listening, NULL, listen_loop, w) == 0;
     w->is_expiring = pthread_create(&w->expiring, NULL, expire_loop, w) == 0;
     if (!w->is_listening || !w->is_expiring)

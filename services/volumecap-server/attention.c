@@ -58,15 +58,22 @@ void attention_ring(struct attention *a, struct window *w)
     (void)pthread_mutex_unlock(&a->lock);
 }
 
+static struct window *unlink_first(struct attention *a)
+{
+    struct window *w = a->rung;
+
+    if (!w)
+        return NULL;
+    DL_DELETE2(a->rung, w, rung_prev, rung_next);
+    /* Cleared before the visit: whatever happens from now on rings again. */
+    atomic_store(&w->rung, false);
+    return w;
+}
+
 static struct window *take_rung(struct attention *a)
 {
     (void)pthread_mutex_lock(&a->lock);
-    struct window *w = a->rung;
-    if (w) {
-        DL_DELETE2(a->rung, w, rung_prev, rung_next);
-        /* Cleared before the visit: whatever happens from now on rings again. */
-        atomic_store(&w->rung, false);
-    }
+    struct window *w = unlink_first(a);
     (void)pthread_mutex_unlock(&a->lock);
     return w;
 }

@@ -18,7 +18,8 @@
 #define CALL_TIMEOUT_MS INT64_C(2000)
 #define BACKOFF_MIN_MS INT64_C(50)
 #define BACKOFF_MAX_MS INT64_C(500)
-#define HEARTBEAT_MS INT64_C(3000) /* a server that is silent for 10 s becomes suspect */
+#define HEARTBEAT_MS INT64_C(3000)       /* a server that is silent for 10 s becomes suspect */
+#define SILENCE_MS (HEARTBEAT_MS + 1000) /* longer than it is while all goes well */
 #define BODY_MAX ((size_t)1 << 20)
 #define REPLY_MAX (INT64_C(1) << 20)
 
@@ -46,7 +47,7 @@ struct topper {
 static bool call(struct topper *t, const char *url, struct err *e)
 {
     buf_clear(&t->body);
-    topup_encode(&t->config.sender, t->items, t->count, &t->body);
+    topup_encode_request(&t->config.sender, t->items, t->count, &t->body);
     CHECK(!buf_failed(&t->body));
 
     const struct httpc_request req = {
@@ -57,13 +58,30 @@ static bool call(struct topper *t, const char *url, struct err *e)
         .timeout_ms = CALL_TIMEOUT_MS,
     };
     return httpc_call(t->httpc, &req, &t->reply, e) && httpc_expect_success(&t->reply, e) &&
-           topup_decode(&t->reply.body, t->items, t->count, t->answers, e);
+           topup_decode_answer(&t->reply.body, t->items, t->count, t->answers, e);
+}
+
+/*
+ * After a long silence (a frozen process, a cut network) the pool may have
+ * counted all that is held here as lost: each window has to speak up.
+ */
+static void speak_up(struct topper *t)
+{
+    struct window *w = NULL;
+
+    DL_FOREACH2(t->config.upkeep.windows->held, w, held_next)
+    {
+        atomic_store(&w->report, true);
+        attention_ring(t->config.upkeep.attention, w);
+    }
 }
 
 static void apply_all(struct topper *t, int64_t sent_ms)
 {
     const int64_t now_ms = clk_now_ms();
 
+    if (now_ms - t->heard_ms >= SILENCE_MS)
+        speak_up(t);
     for (size_t i = 0; i < t->count; i++)
         upkeep_apply(&t->config.upkeep, &t->items[i], &t->answers[i], sent_ms, now_ms);
     t->heard_ms = now_ms;
@@ -280,6 +298,7 @@ bool topper_start(const struct topper_config *config, struct topper **ret, struc
     t->config = *config;
     t->body = BUF_INIT(BODY_MAX);
     t->prng.state = prng_entropy();
+    t->heard_ms = clk_now_ms();
     (void)snprintf(t->topup_url, sizeof(t->topup_url), "%s/topup", config->url);
     (void)snprintf(t->return_url, sizeof(t->return_url), "%s/return", config->url);
     if (!httpc_new(REPLY_MAX, &t->httpc, e))

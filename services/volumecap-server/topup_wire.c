@@ -21,8 +21,8 @@ static void encode_item(struct js_writer *w, const struct topup_item *item)
     js_object_end(w);
 }
 
-void topup_encode(const struct topup_sender *from, const struct topup_item *items, size_t count,
-                  struct buf *out)
+void topup_encode_request(const struct topup_sender *from, const struct topup_item *items,
+                          size_t count, struct buf *out)
 {
     struct js_writer w = {.out = out};
 
@@ -122,8 +122,8 @@ static bool decode(const struct buf *body, const struct topup_item *items, size_
     return true;
 }
 
-bool topup_decode(const struct buf *body, const struct topup_item *items, size_t count,
-                  struct topup_answer *ret, struct err *e)
+bool topup_decode_answer(const struct buf *body, const struct topup_item *items, size_t count,
+                         struct topup_answer *ret, struct err *e)
 {
     struct err why = {0};
 

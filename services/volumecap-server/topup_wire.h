@@ -18,9 +18,9 @@ struct topup_sender {
     const char *process;
 };
 
-void topup_encode(const struct topup_sender *from, const struct topup_item *items, size_t count,
-                  struct buf *out);
+void topup_encode_request(const struct topup_sender *from, const struct topup_item *items,
+                          size_t count, struct buf *out);
 
 /* The answers in the order of the items; ERR_INTERNAL if they are not the answers to these. */
-MUST_CHECK bool topup_decode(const struct buf *body, const struct topup_item *items, size_t count,
-                             struct topup_answer *ret, struct err *e);
+MUST_CHECK bool topup_decode_answer(const struct buf *body, const struct topup_item *items,
+                                    size_t count, struct topup_answer *ret, struct err *e);

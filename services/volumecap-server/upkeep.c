@@ -141,9 +141,8 @@ static bool must_report(const struct upkeep *u, struct window *w, enum upkeep_ph
         return !is_reported(w) || (!w->paused && now_ms >= w->reported_ms + CONFIRM_AGAIN_MS);
     if (is_reported(w))
         return false;
-    /* Others may be waiting to hear that the last unit is spent. */
-    return now_ms >= w->reported_ms + u->report_ms ||
-           (slot_rest(&w->entry->slot) == 0 && w->slice.state != POOL_OPEN);
+    /* That the last unit here is spent may be what makes the window used up for others. */
+    return now_ms >= w->reported_ms + u->report_ms || slot_rest(&w->entry->slot) == 0;
 }
 
 static bool look_live(struct upkeep *u, struct window *w, int64_t wanted, bool current,

@@ -63,7 +63,7 @@ static struct waiting_line *find_line(struct waiting *w, const char *cap)
 {
     struct waiting_line *line = NULL;
 
-    HASH_FIND(hh, w->lines, cap, strlen(cap), line);
+    HASH_FIND_BYHASHVALUE(hh, w->lines, cap, strlen(cap), (unsigned)hash_text(cap), line);
     return line;
 }
 
@@ -77,7 +77,8 @@ static struct waiting_line *make_line(struct waiting *w, const char *cap)
     if (!line)
         return NULL;
     memcpy(line->cap, cap, strlen(cap) + 1);
-    HASH_ADD_KEYPTR(hh, w->lines, line->cap, strlen(line->cap), line);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, w->lines, line->cap, strlen(cap), (unsigned)hash_text(cap),
+                                line);
     return line;
 }
 

@@ -19,7 +19,7 @@
 #define SETTLE_MS INT64_C(30000) /* for the accounts to be complete after the last window */
 #define NAP_MS INT64_C(50)
 #define PROGRESS_LINES 14
-#define BUSIEST 8
+#define BUSIEST 6
 
 struct demo {
     const struct demo_options *options;
@@ -205,7 +205,7 @@ static bool settle(const struct demo *d, struct client *local, struct report *re
         if (nap(4 * NAP_MS))
             return err_set(e, ERR_TIMEOUT, "interrupted");
     }
-    printf("      %lld windows are not settled %lld ms after the last answer\n",
+    printf("  %zu windows, %lld of them not settled %lld ms after the last answer\n", ret->count,
            (long long)ret->unsettled, (long long)(clk_now_ms() - began_ms));
     return true;
 }

@@ -59,7 +59,7 @@ static void block_signals(void)
 int main(int argc, char **argv)
 {
     static const int statuses[] = {[DEMO_HELD] = 0, [DEMO_BROKEN] = 1, [DEMO_INTERRUPTED] = 130};
-    struct arguments a = {.demo = {.seconds = 60, .page = VOLUMECAP_BIN "/../demo.html"}};
+    struct arguments a = {.demo = {.seconds = 60, .page = DEMO_PAGE}};
     auto_trace struct trace *trace = NULL;
     struct err e = {0};
 

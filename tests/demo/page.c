@@ -60,7 +60,8 @@ static void begin(const struct chart *c, const struct plan *p, const char *title
         time_format(at_s * 1000, day);
         day[strlen("2015-05-17")] = '\0';
         line(c, x_of(c, (double)hour), TOP, x_of(c, (double)hour), y_of(c, 0), "day");
-        text(c, x_of(c, (double)hour) + 3, c->height - 8, "below", day + strlen("2015-"));
+        if (hour + 12 < c->hours)
+            text(c, x_of(c, (double)hour) + 3, c->height - 8, "below", day + strlen("2015-"));
     }
 }
 
@@ -143,7 +144,9 @@ static const char head[] =
     "svg{display:block;width:100%}text{font-size:11px;fill:#555}.title{font-size:12px;fill:#222}\n"
     ".left{text-anchor:end}.axis{stroke:#888}.day{stroke:#ddd}.total{stroke:#c33;"
     "stroke-dasharray:4 3}\n"
-    ".granted{fill:#3572b0}.refused{fill:#e9b872}line.event{stroke:#a3195b}text.event{fill:#a3195b}"
+    ".granted{fill:#3572b0}.refused{fill:#e9b872}line.event{stroke:#a3195b}text.event{fill:#a3195b;"
+    "paint-order:stroke;stroke:#fff;"
+    "stroke-width:4px}"
     "\n.spent{fill:none;stroke:#3572b0;stroke-width:1.5}\n"
     ".caps{display:grid;grid-template-columns:repeat(3,1fr);gap:1em}\n"
     "</style>\n<h1>Spending over time</h1>\n";

@@ -5,6 +5,7 @@
 
 #define HOUR_S 3600
 #define DAY_S 86400
+#define LATE_HOURS 8 /* for the answers that the last requests wait for */
 
 static const char *const zones[] = {"Europe/Berlin", "America/New_York", "Asia/Tokyo"};
 
@@ -51,7 +52,7 @@ struct plan *plan_new(const struct trace *t, int64_t seconds)
     p->cap_of_key = malloc(keys * sizeof(*p->cap_of_key));
     CHECK(p->cap_of_key != NULL);
     p->starts_at_s = first_s / HOUR_S * HOUR_S;
-    p->ends_at_s = (last_s / HOUR_S + 2) * HOUR_S;
+    p->ends_at_s = (last_s / HOUR_S + 1 + LATE_HOURS) * HOUR_S;
     p->speed = max_i64(1, (last_s - first_s) / seconds);
     for (size_t i = 0; i < keys; i++)
         p->cap_of_key[i] = -1;

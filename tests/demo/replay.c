@@ -9,18 +9,27 @@
 #include "common/base/prng.h"
 #include "tests/harness/client.h"
 
-#define THREADS_PER_LANE 12
+#define THREADS_PER_LANE 24
 #define GIVE_UP_MS 30000
-#define BACKOFF_MIN_MS 5
-#define BACKOFF_MAX_MS 100
+#define BACKOFF_MIN_MS 20
+#define BACKOFF_MAX_MS 200
 #define NAP_MS 50 /* at most so long until a stop is noticed */
 
+/* A request that is still to be answered. */
+struct ask {
+    const struct trace_row *row;
+    int64_t due_ms; /* when it is to be sent, again if it was sent before */
+    int64_t backoff_ms;
+};
+
 struct lane {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
     struct replay *replay;
     int port;
-    size_t *rows; /* of the trace, those of this lane's clients that ask a cap */
-    size_t count;
-    _Atomic(size_t) next;
+    struct ask *asks; /* guarded by mutex; the one that is due first comes last */
+    size_t count;     /* guarded by mutex */
+    size_t in_flight; /* guarded by mutex; taken out of `asks`, perhaps to come back */
     pthread_t threads[THREADS_PER_LANE];
 };
 
@@ -31,27 +40,58 @@ struct replay {
     atomic_bool stopping;
 };
 
-static void sleep_ms(int64_t ms)
+static int64_t due_ms(const struct replay_config *c, const struct trace_row *row)
 {
-    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    (void)nanosleep(&pause, NULL);
+    return c->first_due_ms + (row->at_s - c->plan->trace->rows[0].at_s) * 1000 / c->plan->speed;
 }
 
-static bool is_stopping(const struct replay *r)
+/* Until something changes or the time has come, and no longer than a nap. */
+static void wait_until(struct lane *lane, int64_t at_ms)
 {
-    return atomic_load(&r->stopping);
+    int64_t ms = min_i64(at_ms - clk_now_ms(), NAP_MS);
+    struct timespec until;
+
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    int64_t ns = until.tv_nsec + max_i64(ms, 0) * 1000000;
+    until.tv_sec += ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    (void)pthread_cond_timedwait(&lane->changed, &lane->mutex, &until);
 }
 
-static void sleep_until(const struct replay *r, int64_t at_ms)
+/* Waits for the next request that is due; false if there will be none. */
+static bool take(struct lane *lane, struct ask *ret)
 {
-    for (int64_t now = clk_now_ms(); now < at_ms && !is_stopping(r); now = clk_now_ms())
-        sleep_ms(min_i64(at_ms - now, NAP_MS));
+    bool found = false;
+
+    CHECK(pthread_mutex_lock(&lane->mutex) == 0);
+    while (!atomic_load(&lane->replay->stopping) && lane->count + lane->in_flight > 0) {
+        const struct ask *first = lane->count > 0 ? &lane->asks[lane->count - 1] : NULL;
+        found = first && first->due_ms <= clk_now_ms();
+        if (found) {
+            *ret = *first;
+            lane->count--;
+            lane->in_flight++;
+            break;
+        }
+        wait_until(lane, first ? first->due_ms : INT64_MAX);
+    }
+    CHECK(pthread_mutex_unlock(&lane->mutex) == 0);
+    return found;
 }
 
-static int64_t due_ms(const struct replay_config *c, int64_t at_s)
+/* A request that was taken is through, or comes back to be sent again. */
+static void put(struct lane *lane, const struct ask *again)
 {
-    return c->first_due_ms + (at_s - c->plan->trace->rows[0].at_s) * 1000 / c->plan->speed;
+    CHECK(pthread_mutex_lock(&lane->mutex) == 0);
+    lane->in_flight--;
+    if (again) {
+        size_t at = lane->count++;
+        for (; at > 0 && lane->asks[at - 1].due_ms < again->due_ms; at--)
+            lane->asks[at] = lane->asks[at - 1];
+        lane->asks[at] = *again;
+    }
+    CHECK(pthread_cond_signal(&lane->changed) == 0);
+    CHECK(pthread_mutex_unlock(&lane->mutex) == 0);
 }
 
 static void note_slowness(struct tally *t, int64_t ms)
@@ -62,63 +102,73 @@ static void note_slowness(struct tally *t, int64_t ms)
         continue;
 }
 
-/* Repeats the request until the answer is final; 409 and 404 are a window about to open. */
-static void ask(const struct replay *r, struct client *server, struct prng *prng,
-                const struct trace_row *row)
+/* Sends it once; true if the answer is final, or no more is hoped for. */
+static bool try_once(const struct replay *r, struct client *server, const struct ask *ask)
 {
     struct tally *tally = r->config.tally;
-    int cap = plan_cap_of(r->config.plan, row);
-    int64_t due = due_ms(&r->config, row->at_s), backoff_ms = BACKOFF_MIN_MS;
+    int cap = plan_cap_of(r->config.plan, ask->row);
+    int64_t waited_ms = clk_now_ms() - due_ms(&r->config, ask->row);
 
-    atomic_fetch_add(&tally->asked, 1);
-    while (clk_now_ms() - due < GIVE_UP_MS && !is_stopping(r)) {
-        struct consumed answer = client_consume(server, plan_cap_id(r->config.plan, cap), 1, NULL);
-        if (answer.verdict == VERDICT_GRANTED || answer.verdict == VERDICT_USED_UP) {
-            tally_answer(tally, cap, row->at_s, &answer);
-            note_slowness(tally, clk_now_ms() - due);
-            return;
-        }
-        atomic_fetch_add(&tally->retried[answer.verdict], 1);
-        sleep_ms(backoff_ms + prng_below(prng, backoff_ms));
-        backoff_ms = min_i64(2 * backoff_ms, BACKOFF_MAX_MS);
+    if (waited_ms >= GIVE_UP_MS) {
+        atomic_fetch_add(&tally->unanswered, 1);
+        return true;
     }
-    atomic_fetch_add(&tally->unanswered, 1);
+    struct consumed answer = client_consume(server, plan_cap_id(r->config.plan, cap), 1, NULL);
+    if (answer.verdict != VERDICT_GRANTED && answer.verdict != VERDICT_USED_UP) {
+        atomic_fetch_add(&tally->retried[answer.verdict], 1);
+        return false;
+    }
+    tally_answer(tally, cap, ask->row->at_s, &answer);
+    note_slowness(tally, clk_now_ms() - due_ms(&r->config, ask->row));
+    return true;
 }
 
 static void *run_lane(void *arg)
 {
     struct lane *lane = arg;
-    struct replay *r = lane->replay;
     struct prng prng = {.state = prng_entropy()};
     auto_client struct client *server = client_new("volumecap-server", lane->port);
+    struct ask ask = {.row = NULL};
 
-    while (!is_stopping(r)) {
-        size_t i = atomic_fetch_add(&lane->next, 1);
-        if (i >= lane->count)
-            break;
-        const struct trace_row *row = &r->config.plan->trace->rows[lane->rows[i]];
-        sleep_until(r, due_ms(&r->config, row->at_s));
-        if (!is_stopping(r))
-            ask(r, server, &prng, row);
+    while (take(lane, &ask)) {
+        if (ask.backoff_ms == 0)
+            atomic_fetch_add(&lane->replay->config.tally->asked, 1);
+        if (try_once(lane->replay, server, &ask)) {
+            put(lane, NULL);
+            continue;
+        }
+        ask.backoff_ms = min_i64(max_i64(2 * ask.backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+        ask.due_ms = clk_now_ms() + ask.backoff_ms / 2 + prng_below(&prng, ask.backoff_ms);
+        put(lane, &ask);
     }
-    atomic_fetch_sub(&r->running, 1);
+    atomic_fetch_sub(&lane->replay->running, 1);
     return NULL;
+}
+
+static void init_lane(struct lane *lane, struct replay *r, int port)
+{
+    pthread_condattr_t attributes;
+
+    CHECK(pthread_mutex_init(&lane->mutex, NULL) == 0);
+    CHECK(pthread_condattr_init(&attributes) == 0);
+    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&lane->changed, &attributes) == 0);
+    CHECK(pthread_condattr_destroy(&attributes) == 0);
+    lane->replay = r;
+    lane->port = port;
+    lane->asks = calloc(r->config.plan->trace->count, sizeof(*lane->asks));
+    CHECK(lane->asks != NULL);
 }
 
 static void fill_lanes(struct replay *r)
 {
     const struct trace *t = r->config.plan->trace;
 
-    for (int i = 0; i < r->config.servers; i++) {
-        r->lanes[i].replay = r;
-        r->lanes[i].port = r->config.ports[i];
-        r->lanes[i].rows = calloc(t->count, sizeof(size_t));
-        CHECK(r->lanes[i].rows != NULL);
-    }
-    for (size_t i = 0; i < t->count; i++) {
-        struct lane *lane = &r->lanes[t->rows[i].client % r->config.servers];
-        if (plan_cap_of(r->config.plan, &t->rows[i]) >= 0)
-            lane->rows[lane->count++] = i;
+    for (size_t i = t->count; i-- > 0;) {
+        const struct trace_row *row = &t->rows[i];
+        struct lane *lane = &r->lanes[row->client % r->config.servers];
+        if (plan_cap_of(r->config.plan, row) >= 0)
+            lane->asks[lane->count++] = (struct ask){.row = row, .due_ms = due_ms(&r->config, row)};
     }
 }
 
@@ -128,6 +178,8 @@ struct replay *replay_start(const struct replay_config *config)
 
     CHECK(r != NULL && config->servers >= 1 && config->servers <= REPLAY_LANES_MAX);
     r->config = *config;
+    for (int i = 0; i < config->servers; i++)
+        init_lane(&r->lanes[i], r, config->ports[i]);
     fill_lanes(r);
     atomic_store(&r->running, config->servers * THREADS_PER_LANE);
     for (int i = 0; i < config->servers; i++)
@@ -149,7 +201,9 @@ struct replay *replay_stop(struct replay *r)
     for (int i = 0; i < r->config.servers; i++) {
         for (int k = 0; k < THREADS_PER_LANE; k++)
             CHECK(pthread_join(r->lanes[i].threads[k], NULL) == 0);
-        free(r->lanes[i].rows);
+        CHECK(pthread_cond_destroy(&r->lanes[i].changed) == 0);
+        CHECK(pthread_mutex_destroy(&r->lanes[i].mutex) == 0);
+        free(r->lanes[i].asks);
     }
     free(r);
     return NULL;

@@ -6,7 +6,7 @@
  * Every server has a lane of its own with the clients that belong to it, so
  * that a server that is away holds up only its own clients, as it would in
  * life.  A request that gets no final answer (the server is away, units cannot
- * be reached) is repeated until it does.
+ * be reached) is repeated until it does, while others go on.
  */
 
 #include <stdint.h>

@@ -104,6 +104,8 @@ void report_print(const struct report *r, const struct plan *p, int caps, FILE *
     for (size_t i = 0; i < r->count && r->rows[i].cap < caps; i++) {
         const struct report_row *row = &r->rows[i];
         char from[TIME_TEXT_SIZE];
+        if (row->granted + row->refused == 0)
+            continue;
         time_format(row->starts_at_ms, from);
         fprintf(out, "%-40.40s %-20s %6lld %6lld %8lld %8lld %5lld\n", plan_cap_id(p, row->cap),
                 from, (long long)row->total, (long long)(row->granted + row->refused),

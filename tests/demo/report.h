@@ -30,5 +30,5 @@ MUST_CHECK bool report_read(const struct tally *t, struct client *local, struct 
                             struct err *e);
 void report_done(struct report *r);
 
-/* The windows of the `caps` busiest caps. */
+/* The windows of the `caps` busiest caps in which anything was asked. */
 void report_print(const struct report *r, const struct plan *p, int caps, FILE *out);

@@ -265,6 +265,10 @@ static const struct refused_row {
     {"GET", "/caps?befor=a", NULL, NULL, 400},
     {"POST", "/caps/a", CAP(), NULL, 405},
     {"DELETE", "/caps", NULL, NULL, 405},
+    {"DELETE", "/livez", NULL, NULL, 405},
+    {"DELETE", "/readyz", NULL, NULL, 405},
+    {"DELETE", "/metrics", NULL, NULL, 405},
+    {"DELETE", "/openapi.json", NULL, NULL, 405},
     {"GET", "/cap", NULL, NULL, 404},
 };
 

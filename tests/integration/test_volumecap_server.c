@@ -707,6 +707,7 @@ Test(server, stopping_hands_everything_back)
 Test(server, stopping_without_local_svc_keeps_the_slices_for_the_next_start)
 {
     struct fake_window w = day("ad", 1000);
+    char name[] = "ad";
 
     announce_window(&w);
     await_rest("ad", 100);
@@ -718,6 +719,7 @@ Test(server, stopping_without_local_svc_keeps_the_slices_for_the_next_start)
     fake_local_answer(local, 0);
     start_server();
     await_pool("ad", -1, -1, 7);
+    cr_assert(harness_await(is_known, name, SOON_MS));
     consume_to(VERDICT_GRANTED, "ad", 993);
     consume_to(VERDICT_USED_UP, "ad", 1);
 }

@@ -12,9 +12,15 @@ struct guest guest_new(const struct scene *s, const char *name)
     struct guest g = {.port = (int)port_free(), .local_port = dc_port(s->dc, DC_LOCAL, 0)};
 
     snprintf(g.name, sizeof(g.name), "%s", name);
-    CHECK(snprintf(g.ledger, sizeof(g.ledger), "%s/%s.ledger", dc_folder(s->dc), name) <
-          (int)sizeof(g.ledger));
+    guest_use_ledger(&g, dc_folder(s->dc), name);
     return g;
+}
+
+void guest_use_ledger(struct guest *g, const char *folder, const char *file)
+{
+    int len = snprintf(g->ledger, sizeof(g->ledger), "%s/%s.ledger", folder, file);
+
+    CHECK(len < (int)sizeof(g->ledger));
 }
 
 static void spawn(struct guest *g)

@@ -19,6 +19,9 @@ struct guest {
 /* A name, a ledger in the data centre's folder, and straight to local-svc; not started. */
 struct guest guest_new(const struct scene *s, const char *name);
 
+/* Another ledger than that. */
+void guest_use_ledger(struct guest *g, const char *folder, const char *file);
+
 void guest_start(struct guest *g); /* and waits until it is ready */
 void guest_kill(struct guest *g);  /* kill -9 */
 void guest_stop(struct guest *g);  /* SIGTERM, and waits for its end */

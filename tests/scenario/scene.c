@@ -247,3 +247,20 @@ bool is_at_rest(const struct scene *s, const char *cap, const char *starts_at)
     return pool &&
            number_in(pool, "free") + number_in(pool, "spent") == number_in(pool, "effective");
 }
+
+int64_t hours_of(const struct scene *s, const char *cap, const char *starts_at)
+{
+    const cJSON *pool = window_at(s->local, "/pools", cap, "pools", starts_at);
+    const char *ends_at = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(pool, "ends_at"));
+    int64_t from_ms = 0, to_ms = 0;
+    struct err e;
+
+    if (!ends_at || !time_parse(starts_at, &from_ms, &e) || !time_parse(ends_at, &to_ms, &e))
+        return -1;
+    return (to_ms - from_ms) / 3600000;
+}
+
+void calendar_set(const struct scene *s, const char *instant, int speed)
+{
+    pg_exec(dc_conninfo(s->dc), "SELECT calendar.set('%s', %d)", instant, speed);
+}

@@ -98,6 +98,12 @@ int64_t at_slice(const struct scene *s, const char *cap, const char *starts_at, 
 bool slice_is(const struct scene *s, const char *cap, const char *starts_at, const char *server,
               const char *state);
 
+/* From its start to its end in hours of the calendar; -1: there is no such window. */
+int64_t hours_of(const struct scene *s, const char *cap, const char *starts_at);
+
+/* The calendar goes on from there, so many times as fast as real time. */
+void calendar_set(const struct scene *s, const char *instant, int speed);
+
 /* Asks once. */
 struct consumed consume(const struct scene *s, int server, const char *cap, int64_t n);
 
@@ -106,6 +112,20 @@ enum verdict take(struct client *server, const char *cap, int64_t n);
 
 /* Takes one unit after the other, at most n, until refused for certain; how many were granted. */
 int64_t spend(struct client *server, const char *cap, int64_t n);
+
+/*
+ * A client on a thread of its own, who takes one unit after the other and
+ * never waits, until it is stopped; whoever kills the server meets it at work.
+ */
+struct hammer;
+struct hammer *hammer_start(int server_port, const char *cap);
+int64_t hammer_granted(const struct hammer *h); /* so far */
+
+struct hammered {
+    int64_t granted;
+    int64_t unanswered; /* the connection failed before an answer came */
+};
+struct hammered hammer_stop(struct hammer *h);
 
 /* The total as clients are told of it by RateLimit-Policy with a consume of one unit; -1: none. */
 int64_t policy_total(const struct scene *s, int server, const char *cap);

@@ -1,0 +1,41 @@
+#pragma once
+
+/* bench: the parts of the bench, and how they say what they found. */
+
+#include <stdint.h>
+
+#include "tests/bench/load.h"
+#include "tests/harness/dc.h"
+
+#define BENCH_ROUNDS_MAX 9
+
+struct bench_plan {
+    int rounds; /* of each figure */
+    int64_t ms; /* of one run */
+};
+
+/* One figure: its runs. */
+struct bench_figure {
+    double per_second[BENCH_ROUNDS_MAX];
+    int64_t p99_us[BENCH_ROUNDS_MAX];
+    int count;
+};
+
+void bench_add(struct bench_figure *f, const struct load_result *run);
+
+/* "bench: consume: 81234/s (median of 3, 79000 to 82100), p99 1.2 ms", then the ratios, then the
+ * end of the line. */
+void bench_print(const char *name, const struct bench_figure *f);
+void bench_print_ratio(const struct bench_figure *f, const char *rival,
+                       const struct bench_figure *other);
+void bench_print_end(void);
+
+/* A run that must not have failed answers; otherwise the bench ends. */
+struct load_result bench_run(const char *name, const struct load_target *target,
+                             const struct load_plan *plan);
+
+/* POST /consume of one unit at one server, by the side of its ceiling and of Redis. */
+void bench_consume(struct dc *dc, const struct bench_plan *plan);
+
+/* Durable topups by many servers, on one cap and on many, by the side of one transaction each. */
+void bench_topup(struct dc *dc, const struct bench_plan *plan);

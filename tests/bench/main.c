@@ -1,0 +1,54 @@
+/*
+ * bench [--quick] [consume] [topup]: what the speed promises are measured
+ * with.  Each figure is the median of several runs, taken in turn with what it
+ * is held against.  The load generator shares the machine with what it
+ * measures, for all alike.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/bench/bench.h"
+
+struct part {
+    const char *name;
+    void (*run)(struct dc *dc, const struct bench_plan *plan);
+    bool is_wanted;
+};
+
+static struct part parts[] = {{"consume", bench_consume, false}, {"topup", bench_topup, false}};
+
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static bool want(const char *name)
+{
+    for (size_t i = 0; i < PARTS; i++)
+        if (strcmp(parts[i].name, name) == 0)
+            return parts[i].is_wanted = true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct bench_plan full = {.rounds = 3, .ms = 3000};
+    static const struct bench_plan quick = {.rounds = 1, .ms = 1000};
+    const struct bench_plan *plan = &full;
+    bool has_named = false;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--quick") == 0) {
+            plan = &quick;
+        } else if (want(argv[i])) {
+            has_named = true;
+        } else {
+            fprintf(stderr, "usage: bench [--quick] [consume] [topup]\n");
+            return 2;
+        }
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    auto_dc struct dc *dc = dc_start(&(struct dc_options){.fsync = true});
+    for (size_t i = 0; i < PARTS; i++)
+        if (!has_named || parts[i].is_wanted)
+            parts[i].run(dc, plan);
+    return 0;
+}

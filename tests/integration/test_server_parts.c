@@ -1,0 +1,409 @@
+/* The parts of volumecap-server that need no other process. */
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clk.h"
+#include "common/base/log.h"
+#include "services/volumecap-server/announce.h"
+#include "services/volumecap-server/attention.h"
+#include "services/volumecap-server/spend.h"
+#include "services/volumecap-server/topup_wire.h"
+#include "services/volumecap-server/upkeep.h"
+#include "services/volumecap-server/watch_wire.h"
+#include "tests/harness/proc.h"
+
+#define DAY INT64_C(1779235200000) /* 2026-05-20T00:00:00Z */
+#define DAY_MS INT64_C(86400000)
+
+/* ---- when to fetch ahead */
+
+Test(prefetch, is_spread_over_three_quarters_of_the_last_ten_seconds)
+{
+    struct prng prng = {.state = 1};
+    int64_t first = INT64_MAX, last = 0;
+
+    for (int i = 0; i < 10000; i++) {
+        int64_t at = announce_prefetch_ms(1000000, 0, &prng);
+        first = at < first ? at : first;
+        last = at > last ? at : last;
+    }
+    cr_assert(first >= 990000 && first < 990100, "%lld", (long long)first);
+    cr_assert(last <= 997500 && last > 997400, "%lld", (long long)last);
+}
+
+Test(prefetch, of_a_window_that_opens_soon_waits_half_of_what_is_left_at_least)
+{
+    struct prng prng = {.state = 1};
+
+    for (int i = 0; i < 1000; i++) {
+        int64_t at = announce_prefetch_ms(2000, 1000, &prng);
+        cr_assert(at >= 1500 && at <= 1875, "%lld", (long long)at);
+    }
+}
+
+Test(prefetch, of_an_open_window_is_at_once)
+{
+    struct prng prng = {.state = 1};
+
+    cr_assert(announce_prefetch_ms(500, 1000, &prng) == 1000);
+}
+
+/* ---- what phase a window is in */
+
+static struct ledger_entry an_entry;
+
+static const struct {
+    const char *name; /* reads as a claim */
+    bool announced, paused, held, current;
+    int state;
+    int64_t now_ms;
+    enum upkeep_phase phase;
+} phases[] = {
+    {"current is live", true, false, false, true, INTERVAL_OPEN, 150, UPKEEP_LIVE},
+    {"current is live past its end: it bridges", true, false, true, true, INTERVAL_OPEN, 250,
+     UPKEEP_LIVE},
+    {"past its end and not current is over", true, false, true, false, INTERVAL_OPEN, 250,
+     UPKEEP_OVER},
+    {"long before its start nothing is asked", true, false, false, false, INTERVAL_PLANNED, 50,
+     UPKEEP_AHEAD},
+    {"shortly before its start a slice is fetched", true, false, false, false, INTERVAL_PLANNED, 95,
+     UPKEEP_LIVE},
+    {"what is held ahead is kept up", true, false, true, false, INTERVAL_PLANNED, 50, UPKEEP_LIVE},
+    {"paused is given up", true, true, true, true, INTERVAL_OPEN, 150, UPKEEP_OVER},
+    {"closing is given up", true, false, true, false, INTERVAL_CLOSING, 150, UPKEEP_OVER},
+    {"nobody announced it: given up", false, false, true, false, INTERVAL_PLANNED, 150,
+     UPKEEP_OVER},
+};
+
+Test(upkeep, phases)
+{
+    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+        const struct window w = {
+            .bounds = {.opens_ms = 100, .closes_ms = 200},
+            .prefetch_ms = 90,
+            .announced = phases[i].announced,
+            .paused = phases[i].paused,
+            .state = phases[i].state,
+            .entry = phases[i].held ? &an_entry : NULL,
+        };
+        cr_expect(upkeep_phase(&w, phases[i].current, phases[i].now_ms) == phases[i].phase, "%s",
+                  phases[i].name);
+    }
+}
+
+/* Forgetting a slice whose window may come back would make its units a second time. */
+static const struct {
+    const char *name;
+    int state; /* of the window, by the watch */
+    int heard; /* of the pool */
+    int64_t granted, used, returned, reported_consumed;
+    bool settled;
+} settlements[] = {
+    {"over, confirmed, empty", INTERVAL_CLOSING, POOL_CLOSED, 10, 10, 4, 6, true},
+    {"over and unknown to the pool", INTERVAL_CLOSED, POOL_UNKNOWN, 10, 10, 4, 6, true},
+    {"the pool alone says that it is closed", INTERVAL_OPEN, POOL_CLOSED, 10, 10, 4, 6, false},
+    {"the pool has not said so", INTERVAL_CLOSING, POOL_OPEN, 10, 10, 4, 6, false},
+    {"units are left", INTERVAL_CLOSING, POOL_CLOSED, 10, 9, 4, 5, false},
+    {"the last consume is not reported", INTERVAL_CLOSING, POOL_CLOSED, 10, 10, 4, 5, false},
+};
+
+Test(upkeep, a_slice_is_forgotten_only_if_nothing_of_it_can_ever_be_needed)
+{
+    for (size_t i = 0; i < sizeof(settlements) / sizeof(settlements[0]); i++) {
+        struct ledger_entry entry = {.slot = {.granted = settlements[i].granted,
+                                              .used = settlements[i].used,
+                                              .returned = settlements[i].returned}};
+        const struct window w = {
+            .state = settlements[i].state,
+            .slice = {.state = settlements[i].heard},
+            .entry = &entry,
+            .reported = {.granted = settlements[i].granted,
+                         .returned = settlements[i].returned,
+                         .consumed = settlements[i].reported_consumed},
+        };
+        cr_expect(upkeep_is_settled(&w) == settlements[i].settled, "%s", settlements[i].name);
+    }
+}
+
+/* ---- attention */
+
+#define BELLS 500
+
+Test(attention, windows_come_in_the_order_they_are_due)
+{
+    static struct window windows[BELLS];
+    auto_attention struct attention *a = attention_new();
+    struct prng prng = {.state = 7};
+    int64_t last_ms = 0;
+    int seen = 0;
+
+    for (int i = 0; i < BELLS; i++)
+        attention_at(a, &windows[i], prng_below(&prng, 1000000));
+    for (int i = 0; i < BELLS; i += 3) /* some change their mind, some are forgotten */
+        attention_at(a, &windows[i], i % 2 ? prng_below(&prng, 1000000) : NEVER_MS);
+    for (int i = 1; i < BELLS; i += 5)
+        attention_forget(a, &windows[i]);
+    for (struct window *w; (w = attention_next(a, 1000000)) != NULL; seen++) {
+        cr_assert(w->due_ms >= last_ms);
+        last_ms = w->due_ms;
+    }
+    int expected = 0;
+    for (int i = 0; i < BELLS; i++)
+        expected += !(i % 5 == 1) && !(i % 3 == 0 && i % 2 == 0);
+    cr_assert(seen == expected, "%d, expected %d", seen, expected);
+}
+
+Test(attention, a_window_that_is_rung_for_twice_comes_once)
+{
+    static struct window w;
+    auto_attention struct attention *a = attention_new();
+
+    attention_ring(a, &w);
+    attention_ring(a, &w);
+    cr_assert(attention_next(a, 0) == &w);
+    cr_assert(attention_next(a, 0) == NULL);
+    attention_ring(a, &w);
+    attention_forget(a, &w);
+    cr_assert(attention_next(a, 0) == NULL);
+}
+
+Test(attention, nothing_comes_before_it_is_due)
+{
+    static struct window w;
+    auto_attention struct attention *a = attention_new();
+
+    attention_at(a, &w, 100);
+    cr_assert(attention_next(a, 99) == NULL);
+    cr_assert(attention_next(a, 100) == &w);
+}
+
+/* ---- the wire */
+
+static const struct topup_item an_item = {.cap = "ad", .starts_at_ms = DAY};
+
+static bool decodes(const char *json, struct topup_answer *ret)
+{
+    auto_buf struct buf body = {0};
+    struct err e = {0};
+
+    buf_str(&body, json);
+    return topup_decode_answer(&body, &an_item, 1, ret, &e);
+}
+
+Test(topup_wire, an_answer_without_keep_keeps_all)
+{
+    struct topup_answer a = {0};
+
+    cr_assert(
+        decodes("{\"items\":[{\"cap\":\"ad\",\"starts_at\":\"2026-05-20T00:00:00Z\","
+                "\"granted\":5,\"keep\":null,\"left\":7,\"state\":\"dry\",\"starts_in_ms\":-5,"
+                "\"ends_in_ms\":9,\"later\":true}]}",
+                &a));
+    cr_assert(a.pool.granted == 5 && a.pool.keep == UNITS_MAX && a.pool.left == 7);
+    cr_assert(a.pool.state == POOL_DRY);
+    cr_assert(a.has_bounds && a.starts_in_ms == -5 && a.ends_in_ms == 9);
+}
+
+static const struct {
+    const char *name, *json;
+} not_answers[] = {
+    {"no JSON", "<html>"},
+    {"nothing", "{}"},
+    {"too few", "{\"items\":[]}"},
+    {"of another cap", "{\"items\":[{\"cap\":\"b\",\"starts_at\":\"2026-05-20T00:00:00Z\","
+                       "\"granted\":5,\"state\":\"open\"}]}"},
+    {"of another window", "{\"items\":[{\"cap\":\"ad\",\"starts_at\":\"2026-05-21T00:00:00Z\","
+                          "\"granted\":5,\"state\":\"open\"}]}"},
+    {"fewer than none granted", "{\"items\":[{\"cap\":\"ad\",\"starts_at\":"
+                                "\"2026-05-20T00:00:00Z\",\"granted\":-1,\"state\":\"open\"}]}"},
+    {"an unknown state", "{\"items\":[{\"cap\":\"ad\",\"starts_at\":\"2026-05-20T00:00:00Z\","
+                         "\"granted\":5,\"state\":\"ajar\"}]}"},
+};
+
+/* Units are only taken from an answer that is one without doubt. */
+Test(topup_wire, what_is_no_answer_to_the_question_changes_nothing)
+{
+    struct topup_answer a = {0};
+
+    for (size_t i = 0; i < sizeof(not_answers) / sizeof(not_answers[0]); i++)
+        cr_expect(!decodes(not_answers[i].json, &a), "%s", not_answers[i].name);
+}
+
+Test(watch_wire, a_page_is_read_row_by_row)
+{
+    auto_buf struct buf body = {0};
+    struct watch_page page = {0};
+    struct announcement row;
+    struct err e = {0};
+
+    buf_str(&body, "{\"revision\":9,\"more\":false,\"windows\":[{\"cap\":\"ad\","
+                   "\"starts_at\":\"2026-05-20T00:00:00Z\",\"ends_at\":\"2026-05-21T00:00:00Z\","
+                   "\"starts_in_ms\":-10,\"ends_in_ms\":20,\"state\":\"closing\",\"paused\":true,"
+                   "\"total\":3,\"autonomy_ms\":10000,\"recall\":true,\"revision\":9},{}]}");
+    cr_assert(watch_decode(&body, &page, &e), "%s", e.msg);
+    cr_assert(page.revision == 9 && !page.more);
+    cr_assert(watch_decode_row(cJSON_GetArrayItem(page.windows, 0), 0, &row, &e), "%s", e.msg);
+    cr_assert_str_eq(row.cap, "ad");
+    cr_assert(row.starts_at_ms == DAY && row.ends_at_ms == DAY + DAY_MS);
+    cr_assert(row.starts_in_ms == -10 && row.ends_in_ms == 20);
+    cr_assert(row.state == INTERVAL_CLOSING && row.paused && row.recall);
+    cr_assert(row.total == 3 && row.autonomy_ms == 10000);
+    cr_assert(!watch_decode_row(cJSON_GetArrayItem(page.windows, 1), 1, &row, &e));
+    cr_assert_str_eq(e.pointer, "/windows/1/cap");
+    watch_page_done(&page);
+}
+
+/* ---- the table */
+
+struct table {
+    char *folder;
+    struct ledger *ledger;
+    struct windows *windows;
+    struct attention *attention;
+    struct announcer announcer;
+    struct spender spender;
+};
+
+static void open_table(struct table *t)
+{
+    struct err e = {0};
+    char path[200];
+
+    t->folder = folder_scratch();
+    snprintf(path, sizeof(path), "%s/ledger", t->folder);
+    cr_assert(ledger_open(path, 16, &t->ledger, &e), "%s", e.msg);
+    cr_assert(windows_new(t->ledger, &t->windows, &e), "%s", e.msg);
+    t->attention = attention_new();
+    t->announcer =
+        (struct announcer){.windows = t->windows, .attention = t->attention, .snapshot = 1};
+    t->spender = (struct spender){.windows = t->windows, .attention = t->attention};
+}
+
+static void close_table(struct table *t)
+{
+    t->windows = windows_free(t->windows);
+    t->attention = attention_free(t->attention);
+    t->ledger = ledger_close(t->ledger);
+    free(t->folder);
+}
+
+static struct announcement a_row(const char *cap, int64_t starts_in_ms, int state)
+{
+    struct announcement row = {
+        .starts_at_ms = DAY,
+        .ends_at_ms = DAY + DAY_MS,
+        .starts_in_ms = starts_in_ms,
+        .ends_in_ms = starts_in_ms + 1000,
+        .state = state,
+        .total = 10,
+    };
+
+    snprintf(row.cap, sizeof(row.cap), "%s", cap);
+    return row;
+}
+
+static enum slice_verdict verdict_at(struct table *t, const char *cap, int64_t now_ms)
+{
+    struct spend_ask ask = {.amount = 1};
+
+    snprintf(ask.cap, sizeof(ask.cap), "%s", cap);
+    return spend_consume(&t->spender, &ask, false, now_ms).verdict;
+}
+
+Test(table, a_window_once_opened_does_not_close_again_by_a_later_measure)
+{
+    struct table t;
+    struct announcement row = a_row("ad", 0, INTERVAL_OPEN);
+
+    open_table(&t);
+    t.announcer.measured_ms = 100;
+    cr_assert(announce(&t.announcer, &row));
+    announce_snapshot_end(&t.announcer);
+    t.announcer.measured_ms = 110;
+    row.starts_in_ms = 5;
+    cr_assert(announce(&t.announcer, &row));
+    cr_assert(verdict_at(&t, "ad", 112) == SLICE_UNREACHABLE, "open, though nothing is held yet");
+    close_table(&t);
+}
+
+Test(table, states_only_go_forward)
+{
+    struct table t;
+    struct announcement row = a_row("ad", 0, INTERVAL_CLOSING);
+
+    open_table(&t);
+    announce_snapshot_end(&t.announcer);
+    cr_assert(announce(&t.announcer, &row));
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_UNKNOWN, "an end of what is not held is no news");
+    row.state = INTERVAL_OPEN;
+    cr_assert(announce(&t.announcer, &row));
+    row.state = INTERVAL_CLOSED;
+    cr_assert(announce(&t.announcer, &row));
+    row.state = INTERVAL_OPEN;
+    cr_assert(announce(&t.announcer, &row));
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_NOT_OPEN);
+    close_table(&t);
+}
+
+/* The clock that counts says that today is over: then tomorrow has begun, whatever was measured. */
+Test(table, the_end_of_a_window_opens_the_one_that_follows_it)
+{
+    struct table t;
+    struct announcement today = a_row("ad", -1000, INTERVAL_OPEN);
+    struct announcement tomorrow = a_row("ad", 500, INTERVAL_PLANNED);
+
+    open_table(&t);
+    tomorrow.starts_at_ms += DAY_MS;
+    tomorrow.ends_at_ms += DAY_MS;
+    cr_assert(announce(&t.announcer, &today));
+    cr_assert(announce(&t.announcer, &tomorrow));
+    announce_snapshot_end(&t.announcer);
+    today.state = INTERVAL_CLOSING;
+    today.ends_in_ms = 0;
+    cr_assert(announce(&t.announcer, &today));
+    struct spend_ask ask = {.cap = "ad", .amount = 1};
+    struct spend s = spend_consume(&t.spender, &ask, false, 1);
+    cr_assert(s.window.known && s.window.starts_at_ms == DAY + DAY_MS);
+    close_table(&t);
+}
+
+Test(table, what_a_snapshot_does_not_have_is_over)
+{
+    struct table t;
+    struct announcement row = a_row("ad", 0, INTERVAL_OPEN);
+
+    open_table(&t);
+    cr_assert(announce(&t.announcer, &row));
+    announce_snapshot_end(&t.announcer);
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_UNREACHABLE);
+    t.announcer.snapshot++;
+    announce_snapshot_end(&t.announcer);
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_NOT_OPEN);
+    close_table(&t);
+}
+
+#define MANY 100000
+
+Test(table, a_hundred_thousand_caps_are_found_without_looking_at_the_others)
+{
+    struct table t;
+    char cap[NAME_SIZE];
+
+    open_table(&t);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(cap, sizeof(cap), "ad-%d", i);
+        const struct announcement row = a_row(cap, 0, INTERVAL_OPEN);
+        cr_assert(announce(&t.announcer, &row));
+    }
+    announce_snapshot_end(&t.announcer);
+    cr_assert(atomic_load(&t.windows->count) == MANY);
+    const int64_t began_ms = clk_now_ms();
+    for (int i = 0; i < MANY; i++) {
+        snprintf(cap, sizeof(cap), "ad-%d", i);
+        cr_assert(verdict_at(&t, cap, 5) == SLICE_UNREACHABLE);
+    }
+    cr_assert(clk_now_ms() - began_ms < 10000);
+    close_table(&t);
+}

@@ -1,0 +1,115 @@
+/*
+ * s022x: windows and the calendar, which these scenarios move on, forwards
+ * only, each to a time of its own.
+ */
+
+#include "tests/scenario/scene.h"
+
+#define HOUR_MS "3600000"
+
+static const char *const environment[] = {"LOCAL_RETENTION_MS=" HOUR_MS, "LOCAL_CLOSE_MS=" HOUR_MS,
+                                          "INTERVAL_RETENTION_MS=" HOUR_MS, NULL};
+SCENE_SUITE(.servers = 1, .calendar = "2026-03-28T12:00:00Z", .env = environment);
+
+Test(scenario, s0221_the_next_windows_slice_is_on_the_server_before_it_opens)
+{
+    auto_scene struct scene *s = scene_join();
+
+    calendar_set(s, "2026-03-28T23:59:55Z", 1);
+    cap_open(s, (struct cap){"s0221", .total = 1000}, "2026-03-28T00:00:00Z");
+    eventually(at_server(s, 0, "s0221", "2026-03-29T00:00:00Z", "rest") == 50);
+    cr_expect(pool_is(s, "s0221", "2026-03-29T00:00:00Z", "planned"));
+    eventually(pool_is(s, "s0221", "2026-03-29T00:00:00Z", "open"));
+}
+
+Test(scenario, s0222_the_day_on_which_berlin_loses_an_hour_has_23)
+{
+    auto_scene struct scene *s = scene_join();
+
+    calendar_set(s, "2026-03-29T10:00:00Z", 1);
+    cap_open(s, (struct cap){"s0222", .total = 10, .more = "\"time_zone\":\"Europe/Berlin\""},
+             "2026-03-28T23:00:00Z");
+    cr_expect_eq(hours_of(s, "s0222", "2026-03-28T23:00:00Z"), 23);
+    eventually(hours_of(s, "s0222", "2026-03-29T22:00:00Z") == 24);
+}
+
+Test(scenario, s0223_the_day_on_which_berlin_gains_an_hour_has_25)
+{
+    auto_scene struct scene *s = scene_join();
+
+    calendar_set(s, "2026-10-25T10:00:00Z", 1);
+    cap_open(s, (struct cap){"s0223", .total = 10, .more = "\"time_zone\":\"Europe/Berlin\""},
+             "2026-10-24T22:00:00Z");
+    cr_expect_eq(hours_of(s, "s0223", "2026-10-24T22:00:00Z"), 25);
+    eventually(hours_of(s, "s0223", "2026-10-25T23:00:00Z") == 24);
+}
+
+/* There, it might have taken twelve hours; the bound is for busy machines. */
+Test(scenario, s0224_a_cap_that_starts_later_opens_on_time_by_itself)
+{
+    auto_scene struct scene *s = scene_join();
+
+    calendar_set(s, "2026-11-01T23:59:57Z", 1);
+    cap_put(s, (struct cap){"s0224", .total = 10, .starts_at = "2026-11-02T00:00:00Z"});
+    eventually(consume(s, 0, "s0224", 1).verdict == VERDICT_NOT_OPEN);
+    eventually(consume(s, 0, "s0224", 1).verdict == VERDICT_GRANTED);
+    cr_expect_eq(pg_i64(dc_conninfo(s->dc), "SELECT (calendar.now() BETWEEN '2026-11-02T00:00:00Z'"
+                                            " AND '2026-11-02T00:00:10Z')::int"),
+                 1);
+}
+
+Test(scenario, s0225_a_single_cap_ends)
+{
+    auto_scene struct scene *s = scene_join();
+
+    calendar_set(s, "2026-11-03T23:59:57Z", 1);
+    cap_open(s,
+             (struct cap){"s0225", .total = 10, .interval = "single",
+                          .starts_at = "2026-11-01T00:00:00Z", .ends_at = "2026-11-04T00:00:00Z"},
+             "2026-11-01T00:00:00Z");
+    cr_assert_eq(spend(s->servers[0], "s0225", 3), 3);
+    eventually(client_consume(s->servers[0], "s0225", 1, "check").verdict == VERDICT_NOT_OPEN);
+    eventually(is_at_rest(s, "s0225", "2026-11-01T00:00:00Z"));
+}
+
+/* Six hours of 2 s each: who asks all the time is never refused, and seldom told to come again. */
+Test(scenario, s0226_there_is_no_dead_second_between_two_windows)
+{
+    auto_scene struct scene *s = scene_join();
+    int windows = 0, in_a_row = 0, longest = 0;
+    int64_t latest_ms = 0;
+
+    calendar_set(s, "2026-11-05T00:00:00Z", 1800);
+    cap_open(s, (struct cap){"s0226", .total = 1000000, .interval = "hour"},
+             "2026-11-05T00:00:00Z");
+    while (windows < 6) {
+        struct consumed c = consume(s, 0, "s0226", 1);
+        cr_assert(c.verdict == VERDICT_GRANTED || c.verdict == VERDICT_UNREACHABLE, "%s",
+                  verdict_name(c.verdict));
+        in_a_row = c.verdict == VERDICT_GRANTED ? 0 : in_a_row + 1;
+        longest = in_a_row > longest ? in_a_row : longest;
+        if (c.verdict == VERDICT_GRANTED && c.starts_at_ms != latest_ms) {
+            windows++;
+            latest_ms = c.starts_at_ms;
+        }
+    }
+    cr_expect_leq(longest, 5, "%d times 'not now' in a row", longest);
+}
+
+/* The calendar still runs fast: an hour after the end of the first hours they are gone. */
+Test(scenario, s0227_accounts_of_old_windows_are_deleted)
+{
+    auto_scene struct scene *s = scene_join();
+    const char *db = dc_conninfo(s->dc);
+    static const char old[] = "WHERE cap = 's0226' AND starts_at < '2026-11-05T04:00:00Z'";
+
+    eventually(pg_i64(db, "SELECT count(*) FROM local.pool %s", old) == 0);
+    eventually(pg_i64(db, "SELECT count(*) FROM interval.interval %s", old) == 0);
+}
+
+Test(scenario, s0228_after_all_of_this_the_audit_is_clean)
+{
+    auto_scene struct scene *s = scene_join();
+
+    cr_assert(audit_is_clean(s));
+}
