@@ -17,11 +17,15 @@ struct check {
     "s.cap || ' ' || to_char(s.starts_at, 'YYYY-MM-DD\"T\"HH24:MI:SSOF') || ' ' || s.server"
 #define SHOWN " LIMIT 5"
 
+/* All that came to this data centre and did not leave it. */
+#define HOLDING "(p.minted - p.burned + p.received - p.sent)"
+
 /* clang-format off */
 static const struct check checks[] = {
-    {"I1", "No pool has less than nothing free: granted - returned <= minted - burned.",
-     FOUND POOL_NAME " || ': free ' || minted - burned - granted + returned"
-     "  FROM local.pool p WHERE minted - burned - granted + returned < 0" SHOWN},
+    {"I1", "No pool has less than nothing free: granted - returned <= minted - burned + "
+           "received - sent.",
+     FOUND POOL_NAME " || ': free ' || " HOLDING " - granted + returned"
+     "  FROM local.pool p WHERE " HOLDING " - granted + returned < 0" SHOWN},
 
     {"I2", "No slice has spent or returned more than it was granted: "
            "returned + consumed - refunded <= granted.",
@@ -47,36 +51,54 @@ static const struct check checks[] = {
      "       IS DISTINCT FROM"
      "       (s.granted, s.returned, s.consumed, s.refunded, s.presumed, s.wanted)" SHOWN},
 
-    {"I5", "No window is overspent: the slices' consumed - refunded <= minted - burned.",
-     FOUND POOL_NAME " || ': spent ' || s.spent || ' of ' || minted - burned"
+    {"I4", "Every pool's received and sent, and what others lack and spent, are the sums of its "
+           "rows for other data centres.",
+     FOUND POOL_NAME " || ': pool ' || (p.received, p.sent, p.wanted_elsewhere,"
+     "                                  p.spent_elsewhere)::text ||"
+     "      ', rows ' || (r.received, r.sent, r.lack, r.spent)::text"
+     "  FROM local.pool p,"
+     "       LATERAL (SELECT coalesce(sum(received), 0) AS received,"
+     "                       coalesce(sum(sent), 0) AS sent,"
+     "                       coalesce(sum(lack), 0) AS lack,"
+     "                       coalesce(sum(spent), 0) AS spent"
+     "                  FROM local.peer_row r WHERE r.cap = p.cap AND r.starts_at = p.starts_at) r"
+     " WHERE (p.received, p.sent, p.wanted_elsewhere, p.spent_elsewhere)"
+     "       IS DISTINCT FROM (r.received, r.sent, r.lack, r.spent)" SHOWN},
+
+    {"I5", "No window is overspent: the slices' consumed - refunded <= minted - burned + "
+           "received - sent.",
+     FOUND POOL_NAME " || ': spent ' || s.spent || ' of ' || " HOLDING
      "  FROM local.pool p,"
      "       LATERAL (SELECT coalesce(sum(consumed - refunded), 0) AS spent"
      "                  FROM local.slice s WHERE s.cap = p.cap AND s.starts_at = p.starts_at) s"
-     " WHERE s.spent > minted - burned" SHOWN},
+     " WHERE s.spent > " HOLDING SHOWN},
 
-    {"I6", "No unit is missing: what is free, held and spent is minted - burned.",
+    {"I6", "No unit is missing: what is free, held and spent is minted - burned + received "
+           "- sent.",
      FOUND POOL_NAME " || ': free ' || f.free || ', held ' || s.held || ', spent ' || s.spent ||"
-     "      ' of ' || minted - burned"
+     "      ' of ' || " HOLDING
      "  FROM local.pool p,"
-     "       LATERAL (SELECT p.minted - p.burned - p.granted + p.returned AS free) f,"
+     "       LATERAL (SELECT " HOLDING " - p.granted + p.returned AS free) f,"
      "       LATERAL (SELECT coalesce(sum(granted - returned - consumed + refunded), 0) AS held,"
      "                       coalesce(sum(consumed - refunded), 0) AS spent"
      "                  FROM local.slice s WHERE s.cap = p.cap AND s.starts_at = p.starts_at) s"
-     " WHERE f.free + s.held + s.spent <> minted - burned" SHOWN},
+     " WHERE f.free + s.held + s.spent <> " HOLDING SHOWN},
 
-    {"I7", "Nothing is minted beyond what was asked for: above the requested total no unit "
-           "is free, because it would have been burned.",
+    {"I7", "Nothing is minted beyond what was asked for, and nothing away from home: above the "
+           "requested total no unit is free, because it would have been burned.",
      FOUND POOL_NAME " || ': effective ' || minted - burned || ', requested ' || requested"
      "  FROM local.pool p"
-     " WHERE minted - burned > requested AND minted - burned - granted + returned > 0"
-     SHOWN},
+     " WHERE (minted - burned > requested AND " HOLDING " - granted + returned > 0)"
+     "    OR (home IS NOT NULL AND (minted > 0 OR burned > 0))" SHOWN},
 
     {"I8", "Nothing goes back: the triggers that refuse it are in force, no revision is ahead of "
            "the counter, and no window that has yet to begin is past its end.",
      "SELECT count(*) OVER (), what FROM ("
      "    SELECT 'trigger ' || t.name || ' is not in force' AS what"
      "      FROM unnest(ARRAY['pool_only_grows', 'pool_purged_when_closed', 'slice_only_grows',"
-     "                        'server_only_grows', 'revision_only_grows', 'revision_stays'])"
+     "                        'server_only_grows', 'revision_only_grows', 'revision_stays',"
+     "                        'pool_trades_only_grow', 'peer_row_only_grows',"
+     "                        'trade_revision_only_grows', 'trade_revision_stays'])"
      "           AS t (name)"
      "     WHERE NOT EXISTS (SELECT FROM pg_trigger g JOIN pg_class r ON r.oid = g.tgrelid"
      "                        WHERE g.tgname = t.name AND g.tgenabled IN ('O', 'A')"
@@ -84,6 +106,9 @@ static const struct check checks[] = {
      "    UNION ALL"
      "    SELECT " POOL_NAME " || ': revision ' || p.revision || ' of ' || r.revision"
      "      FROM local.pool p, local.revision r WHERE p.revision > r.revision"
+     "    UNION ALL"
+     "    SELECT p.cap || ' and ' || p.peer || ': revision ' || p.revision || ' of ' || r.revision"
+     "      FROM local.peer_row p, local.trade_revision r WHERE p.revision > r.revision"
      "    UNION ALL"
      "    SELECT " POOL_NAME " || ': ends before it starts' FROM local.pool p"
      "     WHERE ends_at <= starts_at) found" SHOWN},

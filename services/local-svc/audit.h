@@ -9,7 +9,7 @@
 #include "common/base/err.h"
 #include "common/io/db.h"
 
-#define AUDIT_CHECKS 8
+#define AUDIT_CHECKS 9
 #define AUDIT_EXAMPLES 5
 
 struct audit_result {

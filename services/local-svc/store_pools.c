@@ -18,7 +18,8 @@ struct pools_tx {
 #define POOL_COLUMNS                                                                               \
     "cap, calendar.to_ms(starts_at), calendar.to_ms(ends_at), version, requested,"     \
     " minted, burned, granted, returned, consumed, refunded, presumed, wanted, topup_ppm,"         \
-    " slice_max_ppm, autonomy_ms, paused, state"
+    " slice_max_ppm, autonomy_ms, requested_max, received, sent, wanted_elsewhere,"                \
+    " spent_elsewhere, paused, state, home"
 
 /* In the order of POOL_COLUMNS, from the second on. */
 static const size_t pool_members[] = {
@@ -30,6 +31,10 @@ static const size_t pool_members[] = {
     offsetof(struct pool_view, pool.refunded),    offsetof(struct pool_view, pool.presumed),
     offsetof(struct pool_view, pool.wanted),      offsetof(struct pool_view, pool.topup_ppm),
     offsetof(struct pool_view, pool.slice_max_ppm), offsetof(struct pool_view, pool.autonomy_ms),
+    offsetof(struct pool_view, pool.requested_max), offsetof(struct pool_view, pool.received),
+    offsetof(struct pool_view, pool.sent),
+    offsetof(struct pool_view, pool.wanted_elsewhere),
+    offsetof(struct pool_view, pool.spent_elsewhere),
 };
 
 static const size_t slice_members[] = {
@@ -58,6 +63,9 @@ static void load_pool(const struct db_rows *rows, int row, struct pool_view *ret
     columns_read(rows, row, 1, pool_members, COUNT(pool_members), ret);
     ret->pool.paused = db_get_bool(rows, row, rest);
     ret->state = store_state(db_get_text(rows, row, rest + 1));
+    ret->pool.home = db_is_null(rows, row, rest + 2);
+    if (!ret->pool.home)
+        (void)snprintf(ret->home, sizeof(ret->home), "%s", db_get_text(rows, row, rest + 2));
 }
 
 static void load_slice(const struct db_rows *rows, int row, struct slice_view *ret)

@@ -22,6 +22,7 @@ struct pool_view {
     int64_t ends_at_ms;
     int state; /* enum interval_state */
     int64_t version;
+    char home[NAME_SIZE]; /* "": here */
     struct pool pool;
 };
 

@@ -9,11 +9,22 @@
 
 /* The columns of local.pool that topups change, in the order of the SQL below. */
 static const size_t pool_counters[] = {
-    offsetof(struct pool, requested), offsetof(struct pool, minted),
-    offsetof(struct pool, burned),    offsetof(struct pool, granted),
-    offsetof(struct pool, returned),  offsetof(struct pool, consumed),
-    offsetof(struct pool, refunded),  offsetof(struct pool, presumed),
-    offsetof(struct pool, wanted),    offsetof(struct pool, recalled_at_ms),
+    offsetof(struct pool, requested),
+    offsetof(struct pool, minted),
+    offsetof(struct pool, burned),
+    offsetof(struct pool, granted),
+    offsetof(struct pool, returned),
+    offsetof(struct pool, consumed),
+    offsetof(struct pool, refunded),
+    offsetof(struct pool, presumed),
+    offsetof(struct pool, wanted),
+    offsetof(struct pool, recalled_at_ms),
+    offsetof(struct pool, requested_max),
+    offsetof(struct pool, received),
+    offsetof(struct pool, sent),
+    offsetof(struct pool, wanted_elsewhere),
+    offsetof(struct pool, spent_elsewhere),
+    offsetof(struct pool, rate_milli),
 };
 
 static const size_t pool_settings[] = {
@@ -23,9 +34,10 @@ static const size_t pool_settings[] = {
 };
 
 static const size_t slice_counters[] = {
-    offsetof(struct pool_slice, granted),  offsetof(struct pool_slice, returned),
-    offsetof(struct pool_slice, consumed), offsetof(struct pool_slice, refunded),
-    offsetof(struct pool_slice, presumed), offsetof(struct pool_slice, wanted),
+    offsetof(struct pool_slice, granted),    offsetof(struct pool_slice, returned),
+    offsetof(struct pool_slice, consumed),   offsetof(struct pool_slice, refunded),
+    offsetof(struct pool_slice, presumed),   offsetof(struct pool_slice, wanted),
+    offsetof(struct pool_slice, rate_milli),
 };
 
 bool store_tx(struct db *db, db_tx_fn *fn, void *arg, struct err *e)
@@ -83,6 +95,8 @@ static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
     p->starts_in_ms = db_get_i64(rows, row, rest + 2);
     p->ends_in_ms = db_get_i64(rows, row, rest + 3);
     p->now_ms = db_get_i64(rows, row, rest + 4);
+    p->pool.home = db_get_bool(rows, row, rest + 5);
+    p->changes = db_get_i64(rows, row, rest + 6);
     p->pool.accepts = p->state <= INTERVAL_OPEN && !p->pool.paused && p->ends_in_ms > 0;
 }
 
@@ -105,9 +119,12 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
                   "                          FROM calendar.clock)"
                   "SELECT k.i, p.requested, p.minted, p.burned, p.granted, p.returned,"
                   "       p.consumed, p.refunded, p.presumed, p.wanted, p.recalled_at_ms,"
+                  "       p.requested_max, p.received, p.sent, p.wanted_elsewhere,"
+                  "       p.spent_elsewhere, p.rate_milli,"
                   "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
-                  "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms"
+                  "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms,"
+                  "       p.home IS NULL, p.changes"
                   "  FROM t, unnest($1, $2) WITH ORDINALITY AS k (cap, starts_at_ms, i)"
                   " CROSS JOIN LATERAL (SELECT * FROM local.pool WHERE " STORE_IS_KEY
                   "                     FOR UPDATE) p",
@@ -148,7 +165,7 @@ bool store_slices_load(struct db_conn *c, struct store_slice *slices, size_t cou
     }
     if (!db_query(c,
                   "SELECT k.i, s.granted, s.returned, s.consumed, s.refunded, s.presumed,"
-                  "       s.wanted, s.frozen"
+                  "       s.wanted, s.rate_milli, s.frozen"
                   "  FROM unnest($1, $2, $3, $4::uuid[]) WITH ORDINALITY"
                   "       AS k (cap, starts_at_ms, server, incarnation, i)"
                   " CROSS JOIN LATERAL (SELECT * FROM local.slice WHERE " STORE_IS_KEY
@@ -200,10 +217,16 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
         "   SET requested = k.requested, minted = k.minted, burned = k.burned,"
         "       granted = k.granted, returned = k.returned, consumed = k.consumed,"
         "       refunded = k.refunded, presumed = k.presumed, wanted = k.wanted,"
-        "       recalled_at_ms = k.recalled_at_ms"
-        "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        "       recalled_at_ms = k.recalled_at_ms, requested_max = k.requested_max,"
+        "       received = k.received, sent = k.sent, wanted_elsewhere = k.wanted_elsewhere,"
+        "       spent_elsewhere = k.spent_elsewhere, rate_milli = k.rate_milli,"
+        "       changes = p.changes + 1"
+        "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+        "              $17, $18)"
         "       AS k (cap, starts_at_ms, requested, minted, burned, granted, returned,"
-        "             consumed, refunded, presumed, wanted, recalled_at_ms)" STORE_POOL_PLACE,
+        "             consumed, refunded, presumed, wanted, recalled_at_ms, requested_max,"
+        "             received, sent, wanted_elsewhere, spent_elsewhere,"
+        "             rate_milli)" STORE_POOL_PLACE,
         values.params, values.count, NULL, e);
 }
 
@@ -243,18 +266,18 @@ bool store_slices_save(struct db_conn *c, const struct store_slice *slices, size
     add_slice_values(&values, slices, count);
     return db_query(c,
                     "INSERT INTO local.slice AS s (cap, starts_at, server, incarnation, granted,"
-                    "       returned, consumed, refunded, presumed, wanted, frozen)"
+                    "       returned, consumed, refunded, presumed, wanted, rate_milli, frozen)"
                     "SELECT k.cap, calendar.from_ms(k.starts_at_ms), k.server, k.incarnation,"
                     "       k.granted, k.returned, k.consumed, k.refunded, k.presumed, k.wanted,"
-                    "       k.frozen"
-                    "  FROM unnest($1, $2, $3, $4::uuid[], $5, $6, $7, $8, $9, $10, $11)"
+                    "       k.rate_milli, k.frozen"
+                    "  FROM unnest($1, $2, $3, $4::uuid[], $5, $6, $7, $8, $9, $10, $11, $12)"
                     "       AS k (cap, starts_at_ms, server, incarnation, granted, returned,"
-                    "             consumed, refunded, presumed, wanted, frozen)"
+                    "             consumed, refunded, presumed, wanted, rate_milli, frozen)"
                     "    ON CONFLICT (cap, starts_at, server, incarnation) DO UPDATE"
                     "   SET granted = excluded.granted, returned = excluded.returned,"
                     "       consumed = excluded.consumed, refunded = excluded.refunded,"
                     "       presumed = excluded.presumed, wanted = excluded.wanted,"
-                    "       frozen = excluded.frozen",
+                    "       rate_milli = excluded.rate_milli, frozen = excluded.frozen",
                     values.params, values.count, NULL, e);
 }
 

@@ -26,6 +26,7 @@ struct store_pool {
     int state;                        /* enum interval_state */
     int64_t starts_in_ms, ends_in_ms; /* real time; negative if it is past */
     int64_t now_ms;                   /* the database's real clock */
+    int64_t changes;                  /* how often it was saved */
     bool is_changed;
     enum pool_news news;
 };

@@ -393,6 +393,7 @@ static struct window_row *add(struct fake_local *f, const struct fake_window *w)
 
     (void)snprintf(row->cap, sizeof(row->cap), "%s", w->cap);
     row->starts_at_ms = w->starts_at_ms;
+    row->pool.home = true;
     row->pool.topup_ppm = CAP_TOPUP_PPM_DEFAULT;
     row->pool.slice_max_ppm = PPM; /* so that a first slice is a tenth, whatever the total */
     row->pool.autonomy_ms = CAP_AUTONOMY_MS_DEFAULT;

@@ -89,6 +89,7 @@ static void announce(struct world *w, int cap)
     struct err e = {0};
 
     cr_assert(store_interval(w->db, &a, &moved, &e), "%s", e.msg);
+    p->home = true;
     p->topup_ppm = a.topup_ppm;
     p->slice_max_ppm = a.slice_max_ppm;
     p->autonomy_ms = a.autonomy_ms;
@@ -191,7 +192,9 @@ static void topup_batch(struct world *w)
 
 static void expect_same_pool(const struct pool *stored, const struct pool *pure)
 {
+    cr_assert_eq(stored->home, pure->home);
     cr_assert_eq(stored->requested, pure->requested);
+    cr_assert_eq(stored->requested_max, pure->requested_max);
     cr_assert_eq(stored->minted, pure->minted);
     cr_assert_eq(stored->burned, pure->burned);
     cr_assert_eq(stored->granted, pure->granted);
@@ -200,6 +203,8 @@ static void expect_same_pool(const struct pool *stored, const struct pool *pure)
     cr_assert_eq(stored->refunded, pure->refunded);
     cr_assert_eq(stored->presumed, pure->presumed);
     cr_assert_eq(stored->wanted, pure->wanted);
+    cr_assert_eq(stored->received, 0);
+    cr_assert_eq(stored->sent, 0);
 }
 
 static void expect_same_slice(const struct pool_slice *stored, const struct pool_slice *pure)

@@ -118,6 +118,7 @@ static void open_pool(struct world *w, int cap, int window)
     pthread_mutex_lock(&w->mutex);
     w->accounts[cap][window].pool = (struct pool){.requested = TOTAL,
                                                   .minted = TOTAL,
+                                                  .home = true,
                                                   .topup_ppm = 100000,
                                                   .slice_max_ppm = 50000,
                                                   .autonomy_ms = 10000,
