@@ -117,3 +117,51 @@ bool cap_equal(const struct cap *a, const struct cap *b)
            a->topup_ppm == b->topup_ppm && a->slice_max_ppm == b->slice_max_ppm &&
            a->autonomy_ms == b->autonomy_ms && a->paused == b->paused;
 }
+
+#define HOUR_MS INT64_C(3600000)
+#define DAY_MS (24 * HOUR_MS)
+#define CLOCK_CHANGE_MS (2 * HOUR_MS) /* what a change of clocks may add to a window */
+
+/* No window of this kind is longer.  A single one has no such length. */
+static int64_t length_max_ms(int kind)
+{
+    static const int64_t lengths[] = {[CAP_HOUR] = HOUR_MS,
+                                      [CAP_DAY] = DAY_MS,
+                                      [CAP_WEEK] = 7 * DAY_MS,
+                                      [CAP_MONTH] = 31 * DAY_MS};
+
+    return lengths[kind] + CLOCK_CHANGE_MS;
+}
+
+bool cap_moves_windows(const struct cap *from, const struct cap *to, int64_t now_ms)
+{
+    bool starts = from->starts_at_ms != to->starts_at_ms;
+    bool ends = from->ends_at_ms != to->ends_at_ms;
+
+    if (from->interval != to->interval || strcmp(from->time_zone, to->time_zone) != 0)
+        return true;
+    if (from->interval == CAP_SINGLE)
+        return starts || ends;
+
+    /* The current window began at most one length ago; the next one ends within two. */
+    int64_t length_ms = length_max_ms(from->interval);
+    int64_t reach_ms = max_i64(now_ms, max_i64(from->starts_at_ms, to->starts_at_ms));
+    return (starts && max_i64(from->starts_at_ms, to->starts_at_ms) > now_ms - length_ms) ||
+           (ends && min_i64(from->ends_at_ms, to->ends_at_ms) < reach_ms + 2 * length_ms);
+}
+
+#define PHASES INT64_C(1000) /* of a second; 0 is the grid's own */
+
+int64_t cap_phase_ms(int64_t grid_since_ms)
+{
+    return grid_since_ms == CAP_GRID_ALWAYS ? 0 : grid_since_ms % PHASES;
+}
+
+int64_t cap_next_grid_since(int64_t before_ms, int64_t now_ms)
+{
+    int64_t phase_ms = cap_phase_ms(before_ms) % (PHASES - 1) + 1;
+
+    if (now_ms <= phase_ms)
+        return phase_ms;
+    return now_ms - (now_ms - phase_ms) % PHASES;
+}

@@ -62,6 +62,21 @@ struct cap {
     bool paused;
 };
 
+/* Where a definition comes from, and since when: what its home adds to what its clients say. */
+struct cap_origin {
+    char home[NAME_SIZE];  /* the data centre that stores it; "" where that is not known */
+    int64_t changed_at_ms; /* calendar time of this version, at home */
+
+    /*
+     * From when on the present grid counts.  Its milliseconds are the phase of
+     * all windows since then: no other grid of this cap has it, so that no two
+     * windows have one start, whichever of the grids a data centre has seen.
+     */
+    int64_t grid_since_ms;
+};
+
+#define CAP_GRID_ALWAYS INT64_C(-1) /* grid_since: it has never changed */
+
 /* A cap with the defaults in every optional member. */
 struct cap cap_defaults(void);
 
@@ -71,6 +86,16 @@ struct cap cap_defaults(void);
  * database's to say.
  */
 MUST_CHECK bool cap_validate(const struct cap *c, struct err *e);
+
+/* Would windows that run at now_ms, or are cut ahead of it, begin or end elsewhere? */
+bool cap_moves_windows(const struct cap *from, const struct cap *to, int64_t now_ms);
+
+/* The grid_since of a grid that comes after one of `before_ms`: the last instant until now_ms that
+ * has the next phase. */
+int64_t cap_next_grid_since(int64_t before_ms, int64_t now_ms);
+
+/* 0: windows begin on the grid itself. */
+int64_t cap_phase_ms(int64_t grid_since_ms);
 
 /* The same definition, so that there is nothing to do. */
 bool cap_equal(const struct cap *a, const struct cap *b);

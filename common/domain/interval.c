@@ -27,15 +27,41 @@ int interval_state_at(const struct interval *w, int64_t now_ms)
     return w->state;
 }
 
+/* A second, as phases are parts of one. */
+#define SECOND_MS INT64_C(1000)
+
+/* The first instant from ms on that has the phase of this definition's windows. */
+static int64_t in_phase(int64_t ms, const struct cap_origin *origin)
+{
+    if (origin->grid_since_ms == CAP_GRID_ALWAYS)
+        return ms;
+    int64_t late_ms = cap_phase_ms(origin->grid_since_ms) - ms % SECOND_MS;
+    return ms + (late_ms >= 0 ? late_ms : late_ms + SECOND_MS);
+}
+
+/* The start of the first window that this definition ever had. */
+static int64_t first_start(const struct cap *cap, const struct cap_origin *origin)
+{
+    return max_i64(in_phase(cap->starts_at_ms, origin), origin->grid_since_ms);
+}
+
+static int64_t total_of(const struct interval *w, const struct cap *cap,
+                        const struct cap_origin *origin)
+{
+    int64_t made_at_ms = max_i64(origin->changed_at_ms, first_start(cap, origin));
+    bool is_first = w->starts_at_ms <= made_at_ms && made_at_ms < w->ends_at_ms;
+
+    return is_first && cap->initial_total != CAP_TOTAL_NONE ? cap->initial_total : cap->total;
+}
+
 /* Adds the part of the grid's window [starts, ends) that lies within the cap's bounds, unless
  * nothing of it is left. */
-static void plan_window(struct interval_plan *plan, const struct cap *cap, int64_t starts_ms,
-                        int64_t ends_ms)
+static void plan_window(struct interval_plan *plan, const struct cap *cap,
+                        const struct cap_origin *origin, int64_t starts_ms, int64_t ends_ms)
 {
     struct interval w = {
-        .starts_at_ms = max_i64(starts_ms, cap->starts_at_ms),
-        .ends_at_ms = min_i64(ends_ms, cap->ends_at_ms),
-        .total = cap->total,
+        .starts_at_ms = max_i64(in_phase(starts_ms, origin), first_start(cap, origin)),
+        .ends_at_ms = min_i64(in_phase(ends_ms, origin), cap->ends_at_ms),
         .state = INTERVAL_PLANNED,
         .paused = cap->paused,
     };
@@ -43,7 +69,9 @@ static void plan_window(struct interval_plan *plan, const struct cap *cap, int64
     if (w.ends_at_ms <= max_i64(w.starts_at_ms, plan->now_ms))
         return;
     w.grid_starts_ms = w.starts_at_ms;
+    w.total = w.total_max = total_of(&w, cap, origin);
     w.state = interval_state_at(&w, plan->now_ms);
+    memcpy(w.home, origin->home, sizeof(w.home));
     plan->want[plan->count++] = w;
 }
 
@@ -53,28 +81,29 @@ struct interval_plan interval_plan_none(int64_t now_ms)
         .now_ms = now_ms, .is_new_version = true, .next_look_ms = INTERVAL_NEVER_MS};
 }
 
-struct interval_plan interval_plan(const struct cap *cap, const struct interval_grid *grid,
-                                   int64_t now_ms, bool is_new_version)
+struct interval_plan interval_plan(const struct cap *cap, const struct cap_origin *origin,
+                                   const struct interval_grid *grid, int64_t now_ms,
+                                   bool is_new_version)
 {
     struct interval_plan plan = interval_plan_none(now_ms);
-    struct interval *first = &plan.want[0];
+    const struct interval *first = &plan.want[0];
 
     CHECK(grid->starts_ms <= grid->ends_ms && grid->ends_ms <= grid->next_ends_ms);
 
     plan.is_new_version = is_new_version;
-    plan_window(&plan, cap, grid->starts_ms, grid->ends_ms);
-    plan_window(&plan, cap, grid->ends_ms, grid->next_ends_ms);
+    plan.is_dated = origin->grid_since_ms != CAP_GRID_ALWAYS;
+    plan_window(&plan, cap, origin, grid->starts_ms, grid->ends_ms);
+    plan_window(&plan, cap, origin, grid->ends_ms, grid->next_ends_ms);
     if (plan.count == 0)
         return plan;
-    if (is_new_version && cap->initial_total != CAP_TOTAL_NONE)
-        first->total = cap->initial_total;
     plan.next_look_ms = first->state == INTERVAL_PLANNED ? first->starts_at_ms : first->ends_at_ms;
     return plan;
 }
 
 static bool is_same_window(const struct interval *a, const struct interval *b)
 {
-    return a->grid_starts_ms == b->grid_starts_ms && a->ends_at_ms == b->ends_at_ms;
+    return a->grid_starts_ms == b->grid_starts_ms && a->ends_at_ms == b->ends_at_ms &&
+           strcmp(a->home, b->home) == 0;
 }
 
 /* The live window that is the wanted one already, or NULL. */
@@ -111,9 +140,10 @@ static bool is_in_the_way(const struct interval *w, const struct interval *want,
 }
 
 /*
- * The start of a window that is missing.  On the grid, if nothing has run
- * there yet; otherwise now: what was spent before stays with the window it was
- * spent of.  Ended windows keep their starts, so the next free one is taken.
+ * The start of a window that is missing.  A dated grid says it itself.
+ * Otherwise it is on the grid, if nothing has run there yet, or now: what was
+ * spent before stays with the window it was spent of.  Ended windows keep
+ * their starts, so the next free one is taken.
  */
 static int64_t free_start(const struct interval_plan *plan, const struct interval *want,
                           const struct interval *known, size_t count)
@@ -121,7 +151,7 @@ static int64_t free_start(const struct interval_plan *plan, const struct interva
     int64_t starts_at_ms = want->grid_starts_ms;
 
     for (size_t i = 0; i < count; i++)
-        if (is_in_the_way(&known[i], want, plan->now_ms))
+        if (!plan->is_dated && is_in_the_way(&known[i], want, plan->now_ms))
             starts_at_ms = max_i64(starts_at_ms, plan->now_ms);
     while (is_start_taken(starts_at_ms, known, count))
         starts_at_ms++;
@@ -152,6 +182,7 @@ static void step_live(struct interval_steps *steps, const struct interval_plan *
     } else if (interval_is_live(&after) && plan->is_new_version) {
         /* Even if these two are the same: the sizes of slices may have changed. */
         after.total = want->total;
+        after.total_max = max_i64(w->total_max, want->total);
         after.paused = want->paused;
         is_told = true;
     }

@@ -39,14 +39,16 @@ struct interval {
     int64_t ends_at_ms;
 
     /*
-     * Where the cap's grid and bounds have this window start.  starts_at is
-     * later if another one ran there before: the start is a window's identity,
-     * so a successor must have its own.
+     * Where the definition has this window start.  starts_at is later if
+     * another one ran there before: the start is a window's identity, so a
+     * successor must have its own.
      */
     int64_t grid_starts_ms;
-    int64_t version; /* grows with each change that local-svc is told of */
-    int64_t total;   /* units asked for this window */
-    int state;       /* enum interval_state */
+    int64_t version;      /* grows with each change that local-svc is told of */
+    int64_t total;        /* units asked for this window */
+    int64_t total_max;    /* the most that was ever asked for it */
+    int state;            /* enum interval_state */
+    char home[NAME_SIZE]; /* of the definition it was cut from; the units come from there */
     bool paused;
 };
 
@@ -59,17 +61,26 @@ static inline bool interval_is_live(const struct interval *w)
 /* The state that time alone has brought a window to. */
 int interval_state_at(const struct interval *w, int64_t now_ms);
 
-/* What the calendar says: the grid's window that holds max(now, the cap's start), and the one
- * after it, which starts where the first one ends.  That of a single cap is the cap's own. */
+/* What the calendar says: the grid's window that holds interval_grid_at(), and the one after it,
+ * which starts where the first one ends.  That of a single cap is the cap's own. */
 struct interval_grid {
     int64_t starts_ms, ends_ms;
     int64_t next_ends_ms;
 };
 
+/* The instant that tells the current window, or the first, on a grid whose windows begin a phase
+ * late. */
+static inline int64_t interval_grid_at(const struct cap *cap, const struct cap_origin *origin,
+                                       int64_t now_ms)
+{
+    return max_i64(cap->starts_at_ms, now_ms - cap_phase_ms(origin->grid_since_ms));
+}
+
 /* The windows that must be there at now_ms: the current and the next, or the cap's first two. */
 struct interval_plan {
     int64_t now_ms;
     bool is_new_version; /* totals and pause go to windows that exist, too */
+    bool is_dated;       /* starts are the definition's to say, not the moment's */
     struct interval want[2];
     size_t count;
     int64_t next_look_ms; /* calendar time at which to plan again */
@@ -78,11 +89,14 @@ struct interval_plan {
 #define INTERVAL_NEVER_MS INT64_MAX
 
 /*
- * `is_new_version`: the definition has just come or changed.  Then, and only
- * then, its initial total counts: for the first window of the plan.
+ * A function of the definition's newest version and the time alone: data
+ * centres that have seen different ones before want the same windows now.  The
+ * initial total is for the window in which the version was made, or the first.
+ * `is_new_version`: the definition has just come or changed.
  */
-struct interval_plan interval_plan(const struct cap *cap, const struct interval_grid *grid,
-                                   int64_t now_ms, bool is_new_version);
+struct interval_plan interval_plan(const struct cap *cap, const struct cap_origin *origin,
+                                   const struct interval_grid *grid, int64_t now_ms,
+                                   bool is_new_version);
 
 /* The plan for a cap that was deleted: no windows, no further look. */
 struct interval_plan interval_plan_none(int64_t now_ms);

@@ -38,12 +38,25 @@ static bool decode(const struct httpd_request *http, struct interval_definition 
          .offset = AT(cap.autonomy_ms),
          .max = CAP_AUTONOMY_MS_MAX},
         {.name = "paused", .kind = JS_BOOL, .offset = AT(cap.paused)},
+        {.name = "home", .kind = JS_NAME, .offset = AT(origin.home), .optional = true},
+        {.name = "changed_at",
+         .kind = JS_TIME,
+         .offset = AT(origin.changed_at_ms),
+         .optional = true},
+        {.name = "grid_since",
+         .kind = JS_TIME,
+         .offset = AT(origin.grid_since_ms),
+         .optional = true,
+         .nullable = true},
     };
 #undef AT
     auto_js cJSON *body = NULL;
     const char *id = NULL;
 
-    *ret = (struct interval_definition){.cap = cap_defaults()};
+    *ret = (struct interval_definition){
+        .cap = cap_defaults(),
+        .origin = {.changed_at_ms = INTERVAL_NOW, .grid_since_ms = CAP_GRID_ALWAYS},
+    };
     if (!interval_cap_id(http, &id, e) || !js_parse(http->body, http->body_len, &body, e) ||
         !js_decode(body, "", fields, sizeof(fields) / sizeof(fields[0]), ret, e))
         return false;

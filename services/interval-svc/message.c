@@ -21,6 +21,9 @@ static void write_body(const struct cap *cap, const struct interval *w, struct b
     js_ppm(&json, "topup_fraction", cap->topup_ppm);
     js_ppm(&json, "slice_max_fraction", cap->slice_max_ppm);
     js_i64(&json, "autonomy_ms", cap->autonomy_ms);
+    if (w->home[0] != '\0')
+        js_text(&json, "home", w->home);
+    js_i64(&json, "total_max", w->total_max);
     js_object_end(&json);
 }
 

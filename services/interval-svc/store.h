@@ -13,8 +13,11 @@
 #include "common/domain/interval.h"
 #include "common/io/db.h"
 
+#define INTERVAL_NOW INT64_C(-1)
+
 struct interval_definition {
     struct cap cap;
+    struct cap_origin origin; /* changed_at INTERVAL_NOW: meta-svc did not say */
     int64_t version;
     bool deleted;
 };

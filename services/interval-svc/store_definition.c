@@ -16,22 +16,27 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct put_tx *tx = arg;
     const struct cap *cap = &tx->d->cap;
+    const struct cap_origin *origin = &tx->d->origin;
     auto_rows struct db_rows *rows = NULL;
 
     if (!db_query(c,
                   "INSERT INTO interval.definition AS d (id, version, deleted, starts_at, ends_at,"
                   "    interval, total, initial_total, time_zone, topup_ppm, slice_max_ppm,"
-                  "    autonomy_ms, paused, next_look_at)"
-                  " VALUES ($1, $2, $3, calendar.from_ms($4), calendar.from_ms($5), $6, $7,"
-                  "    nullif($8, -1), $9, $10, $11, $12, $13,"
-                  "    calendar.from_ms(calendar.to_ms(calendar.now())))"
+                  "    autonomy_ms, paused, home, changed_at, grid_since, next_look_at)"
+                  " SELECT $1, $2, $3, calendar.from_ms($4), calendar.from_ms($5), $6, $7,"
+                  "    nullif($8, -1), $9, $10, $11, $12, $13, $14,"
+                  "    coalesce(calendar.from_ms(nullif($15, -1)), now),"
+                  "    calendar.from_ms(nullif($16, -1)), now"
+                  "   FROM calendar.from_ms(calendar.to_ms(calendar.now())) AS now"
                   " ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version,"
                   "    deleted = EXCLUDED.deleted, starts_at = EXCLUDED.starts_at,"
                   "    ends_at = EXCLUDED.ends_at, interval = EXCLUDED.interval,"
                   "    total = EXCLUDED.total, initial_total = EXCLUDED.initial_total,"
                   "    time_zone = EXCLUDED.time_zone, topup_ppm = EXCLUDED.topup_ppm,"
                   "    slice_max_ppm = EXCLUDED.slice_max_ppm, autonomy_ms = EXCLUDED.autonomy_ms,"
-                  "    paused = EXCLUDED.paused, next_look_at = EXCLUDED.next_look_at"
+                  "    paused = EXCLUDED.paused, home = EXCLUDED.home,"
+                  "    changed_at = EXCLUDED.changed_at, grid_since = EXCLUDED.grid_since,"
+                  "    next_look_at = EXCLUDED.next_look_at"
                   "  WHERE d.version < EXCLUDED.version"
                   " RETURNING d.version",
                   DB_ARGS(db_text(cap->id), db_i64(tx->d->version), db_bool(tx->d->deleted),
@@ -39,7 +44,8 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
                           db_text(cap_interval_names[cap->interval]), db_i64(cap->total),
                           db_i64(cap->initial_total), db_text(cap->time_zone),
                           db_i64(cap->topup_ppm), db_i64(cap->slice_max_ppm),
-                          db_i64(cap->autonomy_ms), db_bool(cap->paused)),
+                          db_i64(cap->autonomy_ms), db_bool(cap->paused), db_text(origin->home),
+                          db_i64(origin->changed_at_ms), db_i64(origin->grid_since_ms)),
                   &rows, e))
         return false;
     tx->is_new = db_count(rows) == 1;

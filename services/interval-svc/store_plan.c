@@ -32,6 +32,9 @@ struct writes {
     const char *states[WRITES_MAX];
     int64_t totals[WRITES_MAX];
     bool pauses[WRITES_MAX];
+    const char *homes[WRITES_MAX]; /* borrowed from `home_texts` */
+    char home_texts[WRITES_MAX][NAME_SIZE];
+    int64_t totals_max[WRITES_MAX];
 };
 
 struct plan_tx {
@@ -79,23 +82,24 @@ static struct interval_plan plan_of(const struct interval_definition *d,
 {
     if (d->deleted)
         return interval_plan_none(now_ms);
-    return interval_plan(&d->cap, grid, now_ms, is_new_version);
+    return interval_plan(&d->cap, &d->origin, grid, now_ms, is_new_version);
 }
 
 static bool load_due(struct db_conn *c, struct plan_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
-    if (!db_query(c,
-                  "SELECT " DEFINITION_COLUMNS ", d.applied_version < d.version,"
-                  "       calendar.to_ms(coalesce(g.starts_at, d.starts_at)),"
-                  "       calendar.to_ms(coalesce(g.ends_at, d.ends_at)),"
-                  "       calendar.to_ms(coalesce(g.next_ends_at, d.ends_at))"
-                  "  FROM interval.definition AS d"
-                  " CROSS JOIN interval.grid(d.interval, d.time_zone,"
-                  "                          greatest(d.starts_at, calendar.from_ms($2))) AS g"
-                  " WHERE d.id = ANY ($1) ORDER BY d.id",
-                  DB_ARGS(db_texts(tx->ids, tx->batch.due), db_i64(tx->now_ms)), &rows, e))
+    if (!db_query(
+            c,
+            "SELECT " DEFINITION_COLUMNS ", d.applied_version < d.version,"
+            "       calendar.to_ms(coalesce(g.starts_at, d.starts_at)),"
+            "       calendar.to_ms(coalesce(g.ends_at, d.ends_at)),"
+            "       calendar.to_ms(coalesce(g.next_ends_at, d.ends_at))"
+            "  FROM interval.definition AS d"
+            " CROSS JOIN interval.grid(d.interval, d.time_zone, greatest(d.starts_at,"
+            "    calendar.from_ms($2 - coalesce(calendar.to_ms(d.grid_since) % 1000, 0)))) AS g"
+            " WHERE d.id = ANY ($1) ORDER BY d.id",
+            DB_ARGS(db_texts(tx->ids, tx->batch.due), db_i64(tx->now_ms)), &rows, e))
         return false;
 
     tx->count = (size_t)db_count(rows);
@@ -155,6 +159,9 @@ static void add_write(struct writes *w, const struct cap *cap, const struct inte
     w->states[i] = interval_state_names[window->state];
     w->totals[i] = window->total;
     w->pauses[i] = window->paused;
+    memcpy(w->home_texts[i], window->home, NAME_SIZE);
+    w->homes[i] = w->home_texts[i];
+    w->totals_max[i] = window->total_max;
 }
 
 /* Notes what a cap's windows need, and writes the messages. */
@@ -216,27 +223,29 @@ static bool save_windows(struct db_conn *c, const struct plan_tx *tx, struct err
     return db_query(c,
                     "UPDATE interval.interval AS w"
                     "   SET version = a.version, state = a.state, total = a.total,"
-                    "       paused = a.paused"
-                    "  FROM unnest($1, $2, $3, $4, $5, $6)"
-                    "       AS a (cap, starts_ms, version, state, total, paused)"
+                    "       paused = a.paused, total_max = a.total_max"
+                    "  FROM unnest($1, $2, $3, $4, $5, $6, $7)"
+                    "       AS a (cap, starts_ms, version, state, total, paused, total_max)"
                     " WHERE w.cap = a.cap AND w.starts_at = calendar.from_ms(a.starts_ms)",
                     DB_ARGS(db_texts(w->caps, w->count), db_i64s(w->starts_ms, w->count),
                             db_i64s(w->versions, w->count), db_texts(w->states, w->count),
-                            db_i64s(w->totals, w->count), db_bools(w->pauses, w->count)),
+                            db_i64s(w->totals, w->count), db_bools(w->pauses, w->count),
+                            db_i64s(w->totals_max, w->count)),
                     NULL, e) &&
            db_query(c,
                     "INSERT INTO interval.interval (cap, starts_at, ends_at, grid_starts_at,"
-                    "    version, state, total, paused)"
+                    "    version, state, total, paused, home, total_max)"
                     " SELECT a.cap, calendar.from_ms(a.starts_ms), calendar.from_ms(a.ends_ms),"
                     "        calendar.from_ms(a.grid_starts_ms), a.version, a.state, a.total,"
-                    "        a.paused"
-                    "   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+                    "        a.paused, a.home, a.total_max"
+                    "   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
                     "        AS a (cap, starts_ms, ends_ms, grid_starts_ms, version, state, total,"
-                    "              paused)",
+                    "              paused, home, total_max)",
                     DB_ARGS(db_texts(o->caps, o->count), db_i64s(o->starts_ms, o->count),
                             db_i64s(o->ends_ms, o->count), db_i64s(o->grid_starts_ms, o->count),
                             db_i64s(o->versions, o->count), db_texts(o->states, o->count),
-                            db_i64s(o->totals, o->count), db_bools(o->pauses, o->count)),
+                            db_i64s(o->totals, o->count), db_bools(o->pauses, o->count),
+                            db_texts(o->homes, o->count), db_i64s(o->totals_max, o->count)),
                     NULL, e);
 }
 

@@ -4,6 +4,13 @@
 
 #include "common/base/check.h"
 
+/* The database's constraints have checked the lengths. */
+static void copy_text(char *ret, size_t size, const char *text)
+{
+    CHECK(strlen(text) < size);
+    memcpy(ret, text, strlen(text) + 1);
+}
+
 struct interval interval_row(const struct db_rows *rows, int row, int first)
 {
     struct interval w = {
@@ -14,17 +21,12 @@ struct interval interval_row(const struct db_rows *rows, int row, int first)
         .state = interval_state_of(db_get_text(rows, row, first + 4)),
         .total = db_get_i64(rows, row, first + 5),
         .paused = db_get_bool(rows, row, first + 6),
+        .total_max = db_get_i64(rows, row, first + 8),
     };
 
     CHECK(w.state >= 0);
+    copy_text(w.home, sizeof(w.home), db_get_text(rows, row, first + 7));
     return w;
-}
-
-/* The database's constraints have checked the lengths. */
-static void copy_text(char *ret, size_t size, const char *text)
-{
-    CHECK(strlen(text) < size);
-    memcpy(ret, text, strlen(text) + 1);
 }
 
 struct interval_definition interval_definition_row(const struct db_rows *rows, int row)
@@ -39,6 +41,8 @@ struct interval_definition interval_definition_row(const struct db_rows *rows, i
                 .slice_max_ppm = db_get_i64(rows, row, 10),
                 .autonomy_ms = db_get_i64(rows, row, 11),
                 .paused = db_get_bool(rows, row, 12)},
+        .origin = {.changed_at_ms = db_get_i64(rows, row, 14),
+                   .grid_since_ms = db_get_i64(rows, row, 15)},
         .version = db_get_i64(rows, row, 1),
         .deleted = db_get_bool(rows, row, 2),
     };
@@ -46,5 +50,6 @@ struct interval_definition interval_definition_row(const struct db_rows *rows, i
     CHECK(d.cap.interval >= 0);
     copy_text(d.cap.id, sizeof(d.cap.id), db_get_text(rows, row, 0));
     copy_text(d.cap.time_zone, sizeof(d.cap.time_zone), db_get_text(rows, row, 8));
+    copy_text(d.origin.home, sizeof(d.origin.home), db_get_text(rows, row, 13));
     return d;
 }

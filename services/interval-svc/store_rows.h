@@ -8,7 +8,7 @@
 
 #define INTERVAL_COLUMNS                                                                           \
     "calendar.to_ms(starts_at), calendar.to_ms(ends_at), calendar.to_ms(grid_starts_at), version," \
-    " state, total, paused"
+    " state, total, paused, home, total_max"
 
 /* The window in the columns from `first` on. */
 struct interval interval_row(const struct db_rows *rows, int row, int first);
@@ -16,7 +16,8 @@ struct interval interval_row(const struct db_rows *rows, int row, int first);
 #define DEFINITION_COLUMNS                                                                         \
     "d.id, d.version, d.deleted, calendar.to_ms(d.starts_at), calendar.to_ms(d.ends_at),"          \
     " d.interval, d.total, coalesce(d.initial_total, -1), d.time_zone, d.topup_ppm,"               \
-    " d.slice_max_ppm, d.autonomy_ms, d.paused"
-#define DEFINITION_COLUMNS_COUNT 13
+    " d.slice_max_ppm, d.autonomy_ms, d.paused, d.home, calendar.to_ms(d.changed_at),"             \
+    " coalesce(calendar.to_ms(d.grid_since), -1)"
+#define DEFINITION_COLUMNS_COUNT 16
 
 struct interval_definition interval_definition_row(const struct db_rows *rows, int row);

@@ -7,13 +7,16 @@
 #include "common/io/httpd.h"
 #include "common/io/outbox.h"
 #include "common/io/zones.h"
+#include "services/meta-svc/watch.h"
 
 struct meta_app {
-    struct db *db;
+    struct meta_home here;
     struct zones *zones;
     struct outbox_relay *relay;
     const char *interval_url; /* borrowed from the settings */
-    struct metric *changes;   /* volumecap_definitions_changed_total{outcome} */
+    struct meta_watch *watch;
+    struct metric *changes;  /* volumecap_definitions_changed_total{outcome} */
+    struct metric *received; /* volumecap_definitions_received_total{outcome} */
 };
 
 extern const struct httpd_route meta_routes[];
@@ -23,6 +26,12 @@ httpd_handler meta_handle_put_cap;
 httpd_handler meta_handle_get_cap;
 httpd_handler meta_handle_delete_cap;
 httpd_handler meta_handle_list_caps;
+httpd_handler meta_handle_list_definitions;
+httpd_handler meta_handle_get_peer;
+httpd_handler meta_handle_put_peer;
+
+/* The largest body of a definition. */
+#define META_BODY_MAX 16384
 
 /* The cap's id from the path: ERR_INVALID unless it is a name. */
 MUST_CHECK bool meta_cap_id(const struct httpd_request *http, const char **ret, struct err *e);

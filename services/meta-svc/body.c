@@ -17,6 +17,16 @@ void meta_body_definition(struct js_writer *w, const struct cap *cap)
     js_bool(w, "paused", cap->paused);
 }
 
+void meta_body_origin(struct js_writer *w, const struct cap_origin *origin)
+{
+    js_text(w, "home", origin->home);
+    js_time(w, "changed_at", origin->changed_at_ms);
+    if (origin->grid_since_ms == CAP_GRID_ALWAYS)
+        js_null(w, "grid_since");
+    else
+        js_time(w, "grid_since", origin->grid_since_ms);
+}
+
 static void write_amount(struct js_writer *w, const char *key, int64_t amount)
 {
     if (amount == META_UNKNOWN)
@@ -55,8 +65,37 @@ void meta_body_cap(struct js_writer *w, const struct meta_cap *m,
     js_i64(w, "version", m->version);
     meta_body_definition(w, &m->cap);
     js_time(w, "created_at", m->created_at_ms);
-    js_time(w, "updated_at", m->updated_at_ms);
+    js_time(w, "updated_at", m->origin.changed_at_ms);
+    js_text(w, "home", m->origin.home);
+    js_text(w, "conflict", m->lost_here ? m->origin.home : NULL);
     if (intervals != NULL)
         write_intervals(w, intervals);
     js_object_end(w);
+}
+
+static void write_news(struct js_writer *w, const struct meta_cap *m)
+{
+    js_object(w, NULL);
+    js_text(w, "id", m->cap.id);
+    js_i64(w, "revision", m->revision);
+    js_i64(w, "version", m->version);
+    js_bool(w, "deleted", m->deleted);
+    meta_body_definition(w, &m->cap);
+    js_time(w, "created_at", m->created_at_ms);
+    meta_body_origin(w, &m->origin);
+    js_object_end(w);
+}
+
+void meta_body_news(const struct meta_news *news, struct buf *out)
+{
+    struct js_writer w = {.out = out};
+
+    js_object(&w, NULL);
+    js_i64(&w, "revision", news->revision);
+    js_bool(&w, "more", news->more);
+    js_array(&w, "definitions");
+    for (size_t i = 0; i < news->count; i++)
+        write_news(&w, &news->list[i]);
+    js_array_end(&w);
+    js_object_end(&w);
 }

@@ -23,6 +23,10 @@ static const struct config_row rows[] = {
      "500",       1, 60000,     "wait for a database connection, then 503, ms"},
     {"META_INTERVAL_URL",          CONFIG_TEXT,   AT(interval_url),
      "http://127.0.0.1:8082", 0, 0, "where interval-svc is"},
+    {"META_DC",                    CONFIG_TEXT,   AT(dc),
+     "local",     0, 0,         "name of this data centre: the home of what is defined here"},
+    {"META_WATCHERS_MAX",          CONFIG_INT,    AT(watchers_max),
+     "16",        1, 1000,      "suspended GET /definitions calls, then 503"},
 };
 #undef AT
 /* clang-format on */

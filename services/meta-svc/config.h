@@ -17,6 +17,8 @@ struct meta_config {
     int64_t db_conns_max;
     int64_t db_acquire_timeout_ms;
     const char *interval_url;
+    const char *dc;
+    int64_t watchers_max;
 };
 
 extern const struct config_table meta_config_table;

@@ -17,7 +17,7 @@ bool meta_handle_get_cap(void *arg, const struct httpd_request *http, struct htt
 
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) ||
         !condition_is_wellformed(&condition, e) || !meta_cap_id(http, &id, e) ||
-        !meta_store_get(app->db, id, &m, e))
+        !meta_store_get(&app->here, id, &m, e))
         return false;
 
     httpd_reply_header(reply, "ETag", "\"%lld\"", (long long)m.version);

@@ -56,7 +56,7 @@ bool meta_handle_list_caps(void *arg, const struct httpd_request *http, struct h
     caps = calloc((size_t)limit + 1, sizeof(*caps));
     if (caps == NULL)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    if (!meta_store_list(app->db, after, limit + 1, caps, &count, e))
+    if (!meta_store_list(&app->here, after, limit + 1, caps, &count, e))
         return false;
 
     bool more = count > (size_t)limit;

@@ -6,7 +6,8 @@
 #include "services/meta-svc/app.h"
 #include "services/meta-svc/config.h"
 
-#define BODY_MAX 16384
+/* A batch of a peer's definitions. */
+#define BODY_MAX (INT64_C(512) * 1024)
 
 extern const char openapi_json[];
 
@@ -16,7 +17,7 @@ static bool is_ready(void *arg, struct buf *out)
 {
     const struct meta_app *app = arg;
     struct err e;
-    bool ok = db_ping(app->db, &e);
+    bool ok = db_ping(app->here.db, &e);
 
     buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
     return ok;
@@ -62,8 +63,12 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
     auto_db struct db *db = NULL;
     auto_zones struct zones *zones = NULL;
     auto_outbox_relay struct outbox_relay *relay = NULL;
+    auto_meta_watch struct meta_watch *watch = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
+    if (!name_is_valid(config->dc))
+        return err_set(e, ERR_INVALID, "META_DC must be 1 to %d characters of A-Z a-z 0-9 . _ -",
+                       NAME_SIZE - 1);
     if (!log_level_set_name(config->log_level, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
@@ -71,19 +76,27 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
         return false;
 
     struct meta_app app = {
-        .db = db,
+        .here = {.db = db, .dc = config->dc},
         .zones = zones,
         .relay = relay,
         .interval_url = config->interval_url,
         .changes =
             metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_changed_total",
                        "PUT and DELETE of caps that succeeded, by what they came to", "outcome"),
+        .received = metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_received_total",
+                               "Definitions of other data centres that were news, and batches "
+                               "refused because an earlier one is missing",
+                               "outcome"),
     };
+    if (!meta_watch_start(&app.here, config->db, config->watchers_max, &watch, e))
+        return false;
+    app.watch = watch;
     if (!start_http(config, &app, metrics, &httpd, e))
         return false;
 
     service_wait();
     httpd_drain(httpd);
+    meta_watch_drain(watch);
     return true;
 }
 

@@ -6,4 +6,4 @@
 
 #define META_MESSAGE_MAX 4096
 
-void meta_message_write(const struct meta_cap *m, struct buf *out);
+void meta_message_write(const struct meta_cap *m, int64_t version, struct buf *out);

@@ -1,109 +1,24 @@
 #include "services/meta-svc/store.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "common/base/buf.h"
-#include "common/base/check.h"
-#include "common/io/outbox.h"
-#include "services/meta-svc/message.h"
+#include "services/meta-svc/store_rows.h"
 
-#define SELECT_CAP                                                                                 \
-    "SELECT id, version, deleted, calendar.to_ms(starts_at), calendar.to_ms(ends_at), interval,"   \
-    "       total, coalesce(initial_total, -1), time_zone, topup_ppm, slice_max_ppm, autonomy_ms," \
-    "       paused, calendar.to_ms(created_at), calendar.to_ms(updated_at)"                        \
-    "  FROM meta.cap"
-
-/* The database's constraints have checked the lengths. */
-static void copy_text(char *ret, size_t size, const char *text)
-{
-    CHECK(strlen(text) < size);
-    memcpy(ret, text, strlen(text) + 1);
-}
-
-static struct meta_cap read_cap(const struct db_rows *rows, int row)
-{
-    struct meta_cap m = {
-        .cap = {.starts_at_ms = db_get_i64(rows, row, 3),
-                .ends_at_ms = db_get_i64(rows, row, 4),
-                .interval = cap_interval_of(db_get_text(rows, row, 5)),
-                .total = db_get_i64(rows, row, 6),
-                .initial_total = db_get_i64(rows, row, 7),
-                .topup_ppm = db_get_i64(rows, row, 9),
-                .slice_max_ppm = db_get_i64(rows, row, 10),
-                .autonomy_ms = db_get_i64(rows, row, 11),
-                .paused = db_get_bool(rows, row, 12)},
-        .version = db_get_i64(rows, row, 1),
-        .deleted = db_get_bool(rows, row, 2),
-        .created_at_ms = db_get_i64(rows, row, 13),
-        .updated_at_ms = db_get_i64(rows, row, 14),
-    };
-
-    CHECK(m.cap.interval >= 0);
-    copy_text(m.cap.id, sizeof(m.cap.id), db_get_text(rows, row, 0));
-    copy_text(m.cap.time_zone, sizeof(m.cap.time_zone), db_get_text(rows, row, 8));
-    return m;
-}
-
-/*
- * Keeps every rival out until the transaction ends, and says what time it is.
- * A row that is not there yet cannot be locked: the advisory lock makes two
- * who create the same cap take turns.
- */
+/* The cap as it is, with every rival kept out until the transaction ends, and the time. */
 static bool lock(struct db_conn *c, const char *id, struct meta_cap *ret, int64_t *ret_now_ms,
                  struct err *e)
 {
-    auto_rows struct db_rows *clock = NULL;
-    auto_rows struct db_rows *rows = NULL;
-
-    if (!db_query(c,
-                  "SELECT calendar.to_ms(calendar.now())"
-                  "  FROM pg_advisory_xact_lock(hashtextextended('meta.cap ' || $1, 0))",
-                  DB_ARGS(db_text(id)), &clock, e) ||
-        !db_query(c, SELECT_CAP " WHERE id = $1 FOR UPDATE", DB_ARGS(db_text(id)), &rows, e))
-        return false;
-    *ret_now_ms = db_get_i64(clock, 0, 0);
-    *ret = db_count(rows) == 1 ? read_cap(rows, 0) : (struct meta_cap){.version = 0};
-    return true;
+    return meta_rows_lock(c, &id, 1, e) && meta_rows_now(c, ret_now_ms, e) &&
+           meta_rows_cap(c, id, ret, e);
 }
 
-/* Writes the row and the message about it. */
-static bool save(struct db_conn *c, const struct meta_cap *m, struct err *e)
+static bool is_away(const struct meta_home *here, const struct meta_cap *m)
 {
-    const struct cap *cap = &m->cap;
-    auto_buf struct buf body = BUF_INIT(META_MESSAGE_MAX);
-    char path[sizeof("/definitions/") + NAME_SIZE];
-
-    (void)snprintf(path, sizeof(path), "/definitions/%s", cap->id);
-    meta_message_write(m, &body);
-    CHECK(!buf_failed(&body));
-    return db_query(
-               c,
-               "INSERT INTO meta.cap (id, version, deleted, starts_at, ends_at, interval, total,"
-               "    initial_total, time_zone, topup_ppm, slice_max_ppm, autonomy_ms, paused,"
-               "    created_at, updated_at)"
-               " VALUES ($1, $2, $3, calendar.from_ms($4), calendar.from_ms($5), $6, $7,"
-               "    nullif($8, -1), $9, $10, $11, $12, $13,"
-               "    calendar.from_ms($14), calendar.from_ms($15))"
-               " ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version,"
-               "    deleted = EXCLUDED.deleted, starts_at = EXCLUDED.starts_at,"
-               "    ends_at = EXCLUDED.ends_at, interval = EXCLUDED.interval,"
-               "    total = EXCLUDED.total, initial_total = EXCLUDED.initial_total,"
-               "    time_zone = EXCLUDED.time_zone, topup_ppm = EXCLUDED.topup_ppm,"
-               "    slice_max_ppm = EXCLUDED.slice_max_ppm, autonomy_ms = EXCLUDED.autonomy_ms,"
-               "    paused = EXCLUDED.paused, created_at = EXCLUDED.created_at,"
-               "    updated_at = EXCLUDED.updated_at",
-               DB_ARGS(db_text(cap->id), db_i64(m->version), db_bool(m->deleted),
-                       db_i64(cap->starts_at_ms), db_i64(cap->ends_at_ms),
-                       db_text(cap_interval_names[cap->interval]), db_i64(cap->total),
-                       db_i64(cap->initial_total), db_text(cap->time_zone), db_i64(cap->topup_ppm),
-                       db_i64(cap->slice_max_ppm), db_i64(cap->autonomy_ms), db_bool(cap->paused),
-                       db_i64(m->created_at_ms), db_i64(m->updated_at_ms)),
-               NULL, e) &&
-           outbox_put(c, "meta", path, buf_text(&body), e);
+    return m->version > 0 && strcmp(m->origin.home, here->dc) != 0;
 }
 
 struct put_tx {
+    const struct meta_home *here;
     const struct cap *cap;
     const struct condition *condition;
     struct meta_cap stored; /* the outcome's */
@@ -131,34 +46,60 @@ static bool decide_put(const struct meta_cap *old, const struct cap *cap,
     return true;
 }
 
+/* A cap that comes back after a deletion must not meet the windows of its former life. */
+static int64_t grid_since(const struct meta_cap *old, const struct cap *cap, int64_t now_ms)
+{
+    if (old->version == 0)
+        return CAP_GRID_ALWAYS;
+    if (old->deleted || cap_moves_windows(&old->cap, cap, now_ms))
+        return cap_next_grid_since(old->origin.grid_since_ms, now_ms);
+    return old->origin.grid_since_ms;
+}
+
+static struct meta_cap next_version(const struct put_tx *tx, const struct meta_cap *old,
+                                    int64_t now_ms)
+{
+    struct meta_cap m = {
+        .cap = *tx->cap,
+        .origin = {.changed_at_ms = now_ms, .grid_since_ms = grid_since(old, tx->cap, now_ms)},
+        .version = old->version + 1,
+        .created_at_ms = tx->outcome == META_PUT_CREATED ? now_ms : old->created_at_ms,
+    };
+
+    memcpy(m.origin.home, tx->here->dc, strlen(tx->here->dc) + 1);
+    return m;
+}
+
 static bool put_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct put_tx *tx = arg;
     struct meta_cap old;
     int64_t now_ms = 0;
 
-    if (!lock(c, tx->cap->id, &old, &now_ms, e) ||
-        !decide_put(&old, tx->cap, tx->condition, &tx->outcome, e))
+    if (!lock(c, tx->cap->id, &old, &now_ms, e))
+        return false;
+    if (is_away(tx->here, &old)) {
+        tx->outcome = META_PUT_AWAY;
+        tx->stored = old;
+        return true;
+    }
+    if (!decide_put(&old, tx->cap, tx->condition, &tx->outcome, e))
         return false;
     if (tx->outcome == META_PUT_SAME) {
         tx->stored = old;
         return true;
     }
-    tx->stored = (struct meta_cap){
-        .cap = *tx->cap,
-        .version = old.version + 1,
-        .created_at_ms = tx->outcome == META_PUT_CREATED ? now_ms : old.created_at_ms,
-        .updated_at_ms = now_ms,
-    };
-    return save(c, &tx->stored, e);
+    tx->stored = next_version(tx, &old, now_ms);
+    return meta_rows_save(c, tx->here->dc, &tx->stored, META_TOLD, e);
 }
 
-bool meta_store_put(struct db *db, const struct cap *cap, const struct condition *cond,
-                    struct meta_cap *ret, enum meta_put_outcome *ret_outcome, struct err *e)
+bool meta_store_put(const struct meta_home *here, const struct cap *cap,
+                    const struct condition *cond, struct meta_cap *ret,
+                    enum meta_put_outcome *ret_outcome, struct err *e)
 {
-    struct put_tx tx = {.cap = cap, .condition = cond};
+    struct put_tx tx = {.here = here, .cap = cap, .condition = cond};
 
-    if (!db_tx(db, put_tx, &tx, e))
+    if (!db_tx(here->db, put_tx, &tx, e))
         return false;
     *ret = tx.stored;
     *ret_outcome = tx.outcome;
@@ -166,8 +107,10 @@ bool meta_store_put(struct db *db, const struct cap *cap, const struct condition
 }
 
 struct delete_tx {
+    const struct meta_home *here;
     const char *id;
     const struct condition *condition;
+    char *ret_away;
 };
 
 static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
@@ -180,22 +123,43 @@ static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
     if (meta_cap_visible_version(&m) == 0)
         return err_set(e, ERR_NOT_FOUND, "there is no cap %s", tx->id);
+    tx->ret_away[0] = '\0';
+    if (is_away(tx->here, &m)) {
+        memcpy(tx->ret_away, m.origin.home, NAME_SIZE);
+        return true;
+    }
     if (!condition_match_holds(tx->condition, m.version))
         return err_set(e, ERR_PRECONDITION, "If-Match does not name the cap's version");
     m.version++;
     m.deleted = true;
-    m.updated_at_ms = now_ms;
-    return save(c, &m, e);
+    m.origin.changed_at_ms = now_ms;
+    return meta_rows_save(c, tx->here->dc, &m, META_TOLD, e);
 }
 
-bool meta_store_delete(struct db *db, const char *id, const struct condition *cond, struct err *e)
+bool meta_store_delete(const struct meta_home *here, const char *id, const struct condition *cond,
+                       char ret_away[NAME_SIZE], struct err *e)
 {
-    struct delete_tx tx = {.id = id, .condition = cond};
+    struct delete_tx tx = {.here = here, .id = id, .condition = cond, .ret_away = ret_away};
 
-    return db_tx(db, delete_tx, &tx, e);
+    return db_tx(here->db, delete_tx, &tx, e);
+}
+
+/* After META_COLUMNS, with the name of this data centre as the parameter. */
+#define LOST_HERE(parameter)                                                                       \
+    ", EXISTS (SELECT FROM meta.cap AS o WHERE o.id = c.id AND o.home = " parameter                \
+    "           AND o.home > c.home)"
+#define LOST_HERE_COLUMN 18
+
+static struct meta_cap read_shown(const struct db_rows *rows, int row)
+{
+    struct meta_cap m = meta_row(rows, row, 0);
+
+    m.lost_here = db_get_bool(rows, row, LOST_HERE_COLUMN);
+    return m;
 }
 
 struct get_tx {
+    const struct meta_home *here;
     const char *id;
     struct meta_cap *ret;
 };
@@ -205,23 +169,28 @@ static bool get_tx(struct db_conn *c, void *arg, struct err *e)
     const struct get_tx *tx = arg;
     auto_rows struct db_rows *rows = NULL;
 
-    if (!db_query(c, SELECT_CAP " WHERE id = $1 AND NOT deleted", DB_ARGS(db_text(tx->id)), &rows,
-                  e))
+    if (!db_query(c,
+                  "SELECT " META_COLUMNS LOST_HERE(
+                      "$2") " FROM meta.cap AS c"
+                            " WHERE c.id = $1 AND NOT c.deleted AND " META_IS_THE_CAP,
+                  DB_ARGS(db_text(tx->id), db_text(tx->here->dc)), &rows, e))
         return false;
     if (db_count(rows) == 0)
         return err_set(e, ERR_NOT_FOUND, "there is no cap %s", tx->id);
-    *tx->ret = read_cap(rows, 0);
+    *tx->ret = read_shown(rows, 0);
     return true;
 }
 
-bool meta_store_get(struct db *db, const char *id, struct meta_cap *ret, struct err *e)
+bool meta_store_get(const struct meta_home *here, const char *id, struct meta_cap *ret,
+                    struct err *e)
 {
-    struct get_tx tx = {.id = id, .ret = ret};
+    struct get_tx tx = {.here = here, .id = id, .ret = ret};
 
-    return db_tx(db, get_tx, &tx, e);
+    return db_tx(here->db, get_tx, &tx, e);
 }
 
 struct list_tx {
+    const struct meta_home *here;
     const char *after;
     int64_t limit;
     struct meta_cap *ret;
@@ -233,21 +202,25 @@ static bool list_tx(struct db_conn *c, void *arg, struct err *e)
     struct list_tx *tx = arg;
     auto_rows struct db_rows *rows = NULL;
 
-    if (!db_query(c, SELECT_CAP " WHERE id > $1 AND NOT deleted ORDER BY id LIMIT $2",
-                  DB_ARGS(db_text(tx->after), db_i64(tx->limit)), &rows, e))
+    if (!db_query(c,
+                  "SELECT " META_COLUMNS LOST_HERE(
+                      "$3") " FROM meta.cap AS c"
+                            " WHERE c.id > $1 AND NOT c.deleted AND " META_IS_THE_CAP
+                            " ORDER BY c.id LIMIT $2",
+                  DB_ARGS(db_text(tx->after), db_i64(tx->limit), db_text(tx->here->dc)), &rows, e))
         return false;
     tx->count = (size_t)db_count(rows);
     for (int row = 0; row < db_count(rows); row++)
-        tx->ret[row] = read_cap(rows, row);
+        tx->ret[row] = read_shown(rows, row);
     return true;
 }
 
-bool meta_store_list(struct db *db, const char *after, int64_t limit, struct meta_cap *ret,
-                     size_t *ret_count, struct err *e)
+bool meta_store_list(const struct meta_home *here, const char *after, int64_t limit,
+                     struct meta_cap *ret, size_t *ret_count, struct err *e)
 {
-    struct list_tx tx = {.after = after, .limit = limit, .ret = ret};
+    struct list_tx tx = {.here = here, .after = after, .limit = limit, .ret = ret};
 
-    if (!db_tx(db, list_tx, &tx, e))
+    if (!db_tx(here->db, list_tx, &tx, e))
         return false;
     *ret_count = tx.count;
     return true;

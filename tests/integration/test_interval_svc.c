@@ -71,7 +71,11 @@ static int64_t ms(const char *time)
 static struct interval_definition definition(const char *id, int64_t version, int kind,
                                              const char *zone)
 {
-    struct interval_definition d = {.cap = cap_defaults(), .version = version};
+    struct interval_definition d = {
+        .cap = cap_defaults(),
+        .origin = {.changed_at_ms = INTERVAL_NOW, .grid_since_ms = CAP_GRID_ALWAYS},
+        .version = version,
+    };
 
     (void)snprintf(d.cap.id, sizeof(d.cap.id), "%s", id);
     (void)snprintf(d.cap.time_zone, sizeof(d.cap.time_zone), "%s", zone);
@@ -294,7 +298,8 @@ Test(interval_svc, a_new_total_or_a_pause_goes_to_both_windows)
         "SELECT body FROM interval.outbox WHERE path = '/intervals/a/2026-11-20T00:00:00Z'");
     cr_expect_str_eq(message, "{\"version\":2,\"ends_at\":\"2026-11-21T00:00:00Z\",\"state\":"
                               "\"open\",\"total\":2000,\"paused\":false,\"topup_fraction\":0.1,"
-                              "\"slice_max_fraction\":0.05,\"autonomy_ms\":10000}");
+                              "\"slice_max_fraction\":0.05,\"autonomy_ms\":10000,"
+                              "\"total_max\":2000}");
     d.version = 3;
     d.cap.paused = true;
     put_and_tick(&w, &d);
@@ -516,7 +521,10 @@ Test(interval_svc, the_database_refuses_what_goes_back)
         "UPDATE interval.interval SET state = 'over'",
         "UPDATE interval.interval SET total = -1",
         "INSERT INTO interval.interval SELECT cap, starts_at + interval '1 s', ends_at,"
-        " grid_starts_at, version, state, total, paused FROM interval.interval",
+        " grid_starts_at, version, state, total, paused, home, total_max FROM interval.interval",
+        "UPDATE interval.interval SET total_max = total_max - 1",
+        "UPDATE interval.interval SET total = total_max + 1",
+        "UPDATE interval.interval SET home = 'elsewhere'",
     };
 
     put_and_tick(&w, &d);

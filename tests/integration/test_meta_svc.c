@@ -129,12 +129,14 @@ Test(meta_svc, each_change_leaves_the_newest_definition_in_the_outbox)
     expect(svc_client(s), 204, "DELETE", "/caps/a", NULL, NULL);
     auto_free char *deleted = pg_text(pg_conninfo_of(d), "%s", body);
 
-    cr_expect_str_eq(created, "{\"version\":1,\"deleted\":false,"
-                              "\"starts_at\":\"2026-11-01T00:00:00Z\","
-                              "\"ends_at\":\"2027-01-01T00:00:00Z\",\"interval\":\"day\","
-                              "\"total\":1000,\"initial_total\":500,\"time_zone\":\"UTC\","
-                              "\"topup_fraction\":0.1,\"slice_max_fraction\":0.05,"
-                              "\"autonomy_ms\":10000,\"paused\":false}");
+    const char *expected = "{\"version\":1,\"deleted\":false,"
+                           "\"starts_at\":\"2026-11-01T00:00:00Z\","
+                           "\"ends_at\":\"2027-01-01T00:00:00Z\",\"interval\":\"day\","
+                           "\"total\":1000,\"initial_total\":500,\"time_zone\":\"UTC\","
+                           "\"topup_fraction\":0.1,\"slice_max_fraction\":0.05,"
+                           "\"autonomy_ms\":10000,\"paused\":false,\"home\":\"local\",";
+    cr_expect(strncmp(created, expected, strlen(expected)) == 0, "%s", created);
+    cr_expect(strstr(created, ",\"grid_since\":null}") != NULL, "%s", created);
     cr_expect(strncmp(deleted, "{\"version\":2,\"deleted\":true,", 28) == 0, "%s", deleted);
 }
 
@@ -387,7 +389,7 @@ Test(meta_svc, of_racing_creators_and_changers_one_wins)
 struct fake {
     pthread_mutex_t mutex;
     const char *intervals; /* the answer to GET; NULL: 404 */
-    char definition[512];  /* what was PUT last */
+    char definition[1024]; /* what was PUT last */
     struct metrics *metrics;
     struct httpd *httpd;
     char url[64];

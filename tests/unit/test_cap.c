@@ -189,3 +189,68 @@ Test(cap, differs_if_any_other_member_does)
     cr_expect(!cap_equal(&a, &zone));
     cr_expect(!cap_equal(&a, &paused));
 }
+
+#define HOUR INT64_C(3600000)
+#define DAY (24 * HOUR)
+
+/* A cap from day 100 to 200, changed on day 150 unless the row says otherwise. */
+static const struct moved_row {
+    const char *name;
+    int kind;
+    int64_t starts, ends, new_starts, new_ends, now; /* days */
+    bool moved;
+} moved_rows[] = {
+    {"nothing", CAP_DAY, 100, 200, 100, 200, 150, false},
+    {"a beginning long ago", CAP_DAY, 100, 200, 90, 200, 150, false},
+    {"a beginning that is put off until now", CAP_DAY, 100, 200, 150, 200, 150, true},
+    {"a beginning today", CAP_DAY, 149, 200, 100, 200, 149, true},
+    {"a beginning to come", CAP_DAY, 160, 200, 170, 200, 150, true},
+    {"an end far ahead", CAP_DAY, 100, 200, 100, 300, 150, false},
+    {"an end that comes near", CAP_DAY, 100, 200, 100, 151, 150, true},
+    {"an end that was near", CAP_DAY, 100, 151, 100, 300, 150, true},
+    {"an end after two months is near", CAP_MONTH, 100, 200, 100, 300, 150, true},
+    {"an end far behind a beginning to come", CAP_DAY, 160, 200, 160, 300, 150, false},
+    {"an end of the only window", CAP_SINGLE, 100, 2000, 100, 3000, 150, true},
+    {"a beginning of the only window", CAP_SINGLE, 100, 200, 10, 200, 150, true},
+};
+
+Test(cap, moves_windows_if_those_that_are_cut_have_other_bounds)
+{
+    for (size_t i = 0; i < COUNT(moved_rows); i++) {
+        const struct moved_row *r = &moved_rows[i];
+        struct cap from = valid_cap(), to = valid_cap();
+
+        from.interval = to.interval = r->kind;
+        from.starts_at_ms = r->starts * DAY;
+        from.ends_at_ms = r->ends * DAY;
+        to.starts_at_ms = r->new_starts * DAY;
+        to.ends_at_ms = r->new_ends * DAY;
+        to.total = from.total + 1;
+        cr_expect(cap_moves_windows(&from, &to, r->now * DAY) == r->moved, "%s", r->name);
+    }
+}
+
+Test(cap, another_kind_or_zone_moves_windows)
+{
+    const struct cap from = valid_cap();
+    struct cap kind = from, zone = from;
+
+    kind.interval = CAP_HOUR;
+    memcpy(zone.time_zone, "Europe/Berlin", sizeof("Europe/Berlin"));
+    cr_expect(cap_moves_windows(&from, &kind, 0));
+    cr_expect(cap_moves_windows(&from, &zone, 0));
+}
+
+Test(cap, each_grid_has_a_phase_of_its_own_and_begins_within_a_second)
+{
+    int64_t since_ms = CAP_GRID_ALWAYS;
+
+    cr_expect(cap_phase_ms(since_ms) == 0);
+    for (int64_t i = 1; i <= 999; i++) {
+        int64_t now_ms = 1000 * DAY + i * 7;
+        since_ms = cap_next_grid_since(since_ms, now_ms);
+        cr_expect(cap_phase_ms(since_ms) == i);
+        cr_expect(since_ms <= now_ms && since_ms > now_ms - 1000);
+    }
+    cr_expect(cap_phase_ms(cap_next_grid_since(since_ms, DAY)) == 1, "and then they come again");
+}

@@ -13,6 +13,8 @@
 #define DAY (24 * HOUR)
 #define NEVER INTERVAL_NEVER_MS
 
+static const struct cap_origin undated = {.grid_since_ms = CAP_GRID_ALWAYS};
+
 /* The grid of a daily cap in UTC. */
 static struct interval_grid day_grid(int64_t at_ms)
 {
@@ -59,13 +61,13 @@ static const struct plan_row {
      2,
      {{100, 120, 10, INTERVAL_PLANNED}, {120, 144, 1000, INTERVAL_PLANNED}},
      100},
-    {"begun in the middle of a day: the first is shortened",
+    {"begun in the middle of a day: the first is shortened, the initial total is its",
      30,
      240,
      30,
      false,
      2,
-     {{30, 48, 1000, INTERVAL_OPEN}, {48, 72, 1000, INTERVAL_PLANNED}},
+     {{30, 48, 10, INTERVAL_OPEN}, {48, 72, 1000, INTERVAL_PLANNED}},
      48},
     {"the last window is shortened",
      0,
@@ -123,7 +125,11 @@ Test(interval, a_plan_has_the_current_and_the_next_window)
                                 .initial_total = 10,
                                 .paused = true};
         const struct interval_grid grid = day_grid(max_i64(r->now, r->starts) * HOUR);
-        const struct interval_plan plan = interval_plan(&cap, &grid, r->now * HOUR, r->is_new);
+        /* Made just now, or in a window that is over long since. */
+        const struct cap_origin origin = {.changed_at_ms = r->is_new ? r->now * HOUR : -30 * DAY,
+                                          .grid_since_ms = CAP_GRID_ALWAYS};
+        const struct interval_plan plan =
+            interval_plan(&cap, &origin, &grid, r->now * HOUR, r->is_new);
 
         cr_expect(plan.count == r->count, "%s: %zu windows", r->name, plan.count);
         for (size_t j = 0; j < r->count; j++)
@@ -138,7 +144,7 @@ Test(interval, a_single_cap_has_one_window)
 {
     const struct cap cap = {.ends_at_ms = 100, .total = 7, .initial_total = CAP_TOTAL_NONE};
     const struct interval_grid grid = {0, 100, 100};
-    const struct interval_plan plan = interval_plan(&cap, &grid, 50, true);
+    const struct interval_plan plan = interval_plan(&cap, &undated, &grid, 50, true);
 
     cr_expect(plan.count == 1);
     cr_expect(plan.want[0].starts_at_ms == 0 && plan.want[0].ends_at_ms == 100);
@@ -151,7 +157,7 @@ Test(interval, a_grid_that_goes_backwards_is_a_bug, .signal = SIGABRT)
     const struct cap cap = {.ends_at_ms = 100};
     const struct interval_grid grid = {0, 100, 99};
 
-    (void)interval_plan(&cap, &grid, 50, true);
+    (void)interval_plan(&cap, &undated, &grid, 50, true);
 }
 
 static const struct state_row {
@@ -467,7 +473,7 @@ static struct interval_plan world_plan(const struct world *w, bool is_new_versio
     const struct interval_grid grid = {starts_ms, starts_ms + w->grid_ms,
                                        starts_ms + 2 * w->grid_ms};
 
-    return interval_plan(&w->cap, &grid, w->now_ms, is_new_version);
+    return interval_plan(&w->cap, &undated, &grid, w->now_ms, is_new_version);
 }
 
 /* What a store gives: the live ones, and the newest ended ones from the plan's grid on. */
@@ -559,4 +565,166 @@ Test(interval, windows_never_overlap_nor_return)
             world_look(&w, redefine);
         }
     }
+}
+
+/*
+ * Data centres that have seen different versions of a definition.  The home
+ * changes it; `all` hears of every version at once, `late` of some, and looks
+ * at what it has only now and then.  Days here begin at full seconds, as they
+ * do in every zone.
+ */
+#define TICK INT64_C(1000)
+#define STEP_MAX (60000 * TICK)
+
+struct data_centre {
+    struct cap cap;
+    struct cap_origin origin;
+    struct interval list[WORLD_MAX];
+    size_t count;
+};
+
+static int64_t grid_length(const struct cap *cap)
+{
+    static const int64_t lengths[] = {
+        [CAP_HOUR] = 3600 * TICK, [CAP_DAY] = 86400 * TICK, [CAP_WEEK] = 604800 * TICK};
+    return lengths[cap->interval];
+}
+
+static struct interval_plan dc_plan(const struct data_centre *dc, int64_t now_ms, bool is_new)
+{
+    int64_t at_ms = interval_grid_at(&dc->cap, &dc->origin, now_ms);
+    int64_t length_ms = dc->cap.interval == CAP_SINGLE ? 0 : grid_length(&dc->cap);
+    struct interval_grid grid = {dc->cap.starts_at_ms, dc->cap.ends_at_ms, dc->cap.ends_at_ms};
+
+    if (length_ms > 0) {
+        grid.starts_ms = at_ms - at_ms % length_ms;
+        grid.ends_ms = grid.starts_ms + length_ms;
+        grid.next_ends_ms = grid.ends_ms + length_ms;
+    }
+    return interval_plan(&dc->cap, &dc->origin, &grid, now_ms, is_new);
+}
+
+static void dc_look(struct data_centre *dc, int64_t now_ms, bool is_new)
+{
+    const struct interval_plan plan = dc_plan(dc, now_ms, is_new);
+    struct world w = {.now_ms = now_ms, .count = 0};
+    struct interval known[INTERVAL_KNOWN_MAX];
+
+    for (size_t i = 0; i < dc->count; i++)
+        w.list[w.count++] = dc->list[i];
+    size_t count = world_known(&w, &plan, known);
+    const struct interval_steps steps = interval_reconcile(&plan, known, count);
+    for (size_t i = 0; i < steps.count; i++) {
+        if (steps.list[i].is_new)
+            cr_assert(steps.list[i].window.starts_at_ms == steps.list[i].window.grid_starts_ms,
+                      "a start was taken");
+        world_apply(&w, &steps.list[i]);
+    }
+    world_check(&w);
+    dc->count = w.count;
+    memcpy(dc->list, w.list, w.count * sizeof(w.list[0]));
+}
+
+static void dc_hear(struct data_centre *dc, const struct data_centre *home, int64_t now_ms)
+{
+    dc->cap = home->cap;
+    dc->origin = home->origin;
+    dc_look(dc, now_ms, /* is_new= */ true);
+}
+
+/* What meta-svc does. */
+static void home_redefine(struct data_centre *home, struct prng *prng, int64_t now_ms)
+{
+    struct cap cap = home->cap;
+
+    switch (prng_below(prng, 5)) {
+    case 0: cap.interval = (int)prng_below(prng, 4); break;
+    case 1: cap.starts_at_ms = (now_ms / TICK - 200000 + prng_below(prng, 400000)) * TICK; break;
+    case 2: cap.ends_at_ms = now_ms + (1 + prng_below(prng, 900000)) * TICK; break;
+    case 3: cap.initial_total = prng_below(prng, 100); break;
+    default: cap.initial_total = CAP_TOTAL_NONE; break;
+    }
+    cap.total = prng_below(prng, 1000);
+    cap.ends_at_ms = max_i64(cap.ends_at_ms, cap.starts_at_ms + TICK);
+    if (cap_moves_windows(&home->cap, &cap, now_ms))
+        home->origin.grid_since_ms = cap_next_grid_since(home->origin.grid_since_ms, now_ms);
+    home->origin.changed_at_ms = now_ms;
+    home->cap = cap;
+}
+
+/* The live windows of both, one by one. */
+static void expect_same_live(const struct data_centre *a, const struct data_centre *b)
+{
+    size_t live = 0;
+
+    for (size_t i = 0; i < b->count; i++)
+        live += interval_is_live(&b->list[i]);
+    for (size_t i = 0; i < a->count; i++) {
+        bool found = !interval_is_live(&a->list[i]);
+        live -= !found;
+        for (size_t j = 0; j < b->count && !found; j++)
+            found = interval_is_live(&b->list[j]) &&
+                    a->list[i].starts_at_ms == b->list[j].starts_at_ms &&
+                    a->list[i].ends_at_ms == b->list[j].ends_at_ms &&
+                    a->list[i].total == b->list[j].total &&
+                    strcmp(a->list[i].home, b->list[j].home) == 0;
+        cr_assert(found, "a window that the other one does not have");
+    }
+    cr_assert(live == 0, "windows that only the other one has");
+}
+
+Test(interval, data_centres_that_saw_other_versions_have_the_same_windows)
+{
+    static struct data_centre home, all, late, newest;
+
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct prng prng = {.state = seed};
+        int64_t now_ms = INT64_C(1000000) * TICK;
+
+        home = (struct data_centre){
+            .cap = {.interval = CAP_DAY, .initial_total = CAP_TOTAL_NONE, .total = 10},
+            .origin = {.home = "dc1", .changed_at_ms = now_ms, .grid_since_ms = CAP_GRID_ALWAYS}};
+        home.cap.ends_at_ms = now_ms + 900000 * TICK;
+        all = late = home;
+        for (int step = 0; step < 100; step++) {
+            now_ms += prng_below(&prng, STEP_MAX);
+            if (prng_below(&prng, 3) == 0)
+                home_redefine(&home, &prng, now_ms);
+            dc_hear(&all, &home, now_ms);
+            if (prng_below(&prng, 4) == 0)
+                dc_look(&late, now_ms, /* is_new= */ false);
+            /* One that thinks that the cap is over has ended a window that goes on elsewhere. */
+            if (prng_below(&prng, 5) != 0 && late.cap.ends_at_ms > now_ms + STEP_MAX)
+                continue;
+            dc_hear(&late, &home, now_ms);
+            newest = (struct data_centre){.count = 0};
+            dc_hear(&newest, &home, now_ms);
+            expect_same_live(&all, &late);
+            expect_same_live(&all, &newest);
+        }
+    }
+}
+
+Test(interval, a_window_of_another_home_is_another_window)
+{
+    const struct interval known = {.ends_at_ms = 100, .version = 1, .home = "dc2", .state = OPEN};
+    const struct interval_plan plan = {
+        .now_ms = 50, .count = 1, .want = {{.ends_at_ms = 100, .home = "dc1", .state = OPEN}}};
+    const struct interval_steps steps = interval_reconcile(&plan, &known, 1);
+
+    cr_assert(steps.count == 2);
+    cr_expect(steps.list[0].window.state == CLOSING);
+    cr_expect(strcmp(steps.list[0].window.home, "dc2") == 0);
+    cr_expect(steps.list[1].is_new && strcmp(steps.list[1].window.home, "dc1") == 0);
+}
+
+Test(interval, the_largest_total_is_remembered)
+{
+    const struct interval known = {.ends_at_ms = 100, .version = 1, .total = 20, .total_max = 30};
+    const struct interval_plan plan = {
+        .is_new_version = true, .count = 1, .want = {{.ends_at_ms = 100, .total = 10}}};
+    const struct interval_steps steps = interval_reconcile(&plan, &known, 1);
+
+    cr_assert(steps.count == 1);
+    cr_expect(steps.list[0].window.total == 10 && steps.list[0].window.total_max == 30);
 }

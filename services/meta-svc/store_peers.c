@@ -1,0 +1,203 @@
+#include "services/meta-svc/store_peers.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "services/meta-svc/store_rows.h"
+
+struct news_tx {
+    const struct meta_home *here;
+    int64_t since, limit;
+    struct meta_news *news;
+};
+
+/* The counter is read in the same snapshot: rows of a later one cannot be missed. */
+static bool news_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    const struct news_tx *tx = arg;
+    struct meta_news *n = tx->news;
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "SELECT r.revision, " META_COLUMNS " FROM meta.revision AS r"
+                  "  LEFT JOIN (SELECT * FROM meta.cap WHERE home = $1 AND revision > $2"
+                  "              ORDER BY revision LIMIT $3) AS c ON true"
+                  " ORDER BY c.revision",
+                  DB_ARGS(db_text(tx->here->dc), db_i64(tx->since), db_i64(tx->limit + 1)), &rows,
+                  e))
+        return false;
+    if (db_count(rows) == 0)
+        return err_set(e, ERR_INTERNAL, "meta.revision has no row");
+    int64_t found = db_is_null(rows, 0, 1) ? 0 : db_count(rows);
+    n->more = found > tx->limit;
+    n->count = (size_t)(n->more ? tx->limit : found);
+    for (size_t i = 0; i < n->count; i++)
+        n->list[i] = meta_row(rows, (int)i, /* first= */ 1);
+    n->revision = n->more ? n->list[n->count - 1].revision : db_get_i64(rows, 0, 0);
+    return true;
+}
+
+bool meta_store_news(const struct meta_home *here, int64_t since, int64_t limit,
+                     struct meta_news **ret, struct err *e)
+{
+    auto_meta_news struct meta_news *news = calloc(1, sizeof(*news));
+
+    CHECK(limit >= 1 && limit <= META_BATCH_MAX);
+    if (news == NULL)
+        return err_set(e, ERR_INTERNAL, "out of memory");
+    if (!db_tx(here->db, news_tx,
+               &(struct news_tx){.here = here, .since = since, .limit = limit, .news = news}, e))
+        return err_while(e, "loading definitions");
+    *ret = TAKE(news);
+    return true;
+}
+
+struct apply_tx {
+    const struct meta_home *here;
+    const struct meta_batch *batch;
+    struct meta_applied applied;
+    const char *ids[META_BATCH_MAX];
+    const char *rivals[META_BATCH_MAX]; /* ids of ours that another home has defined, too */
+    size_t rivals_count;
+};
+
+/* Two batches of one peer take turns. */
+static bool lock_peer(struct db_conn *c, const char *dc, int64_t *ret, struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "INSERT INTO meta.peer AS p (dc, applied_revision) VALUES ($1, 0)"
+                  " ON CONFLICT (dc) DO UPDATE SET applied_revision = p.applied_revision"
+                  " RETURNING applied_revision",
+                  DB_ARGS(db_text(dc)), &rows, e))
+        return false;
+    *ret = db_get_i64(rows, 0, 0);
+    return true;
+}
+
+/* The version of a peer's own definition that is here; 0: none. */
+static bool known_version(struct db_conn *c, const struct meta_cap *m, int64_t *ret, struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c, "SELECT version FROM meta.cap WHERE id = $1 AND home = $2",
+                  DB_ARGS(db_text(m->cap.id), db_text(m->origin.home)), &rows, e))
+        return false;
+    *ret = db_count(rows) == 1 ? db_get_i64(rows, 0, 0) : 0;
+    return true;
+}
+
+static bool apply_one(struct db_conn *c, struct apply_tx *tx, const struct meta_cap *m,
+                      struct err *e)
+{
+    int64_t known = 0;
+    struct meta_cap cap;
+
+    if (!known_version(c, m, &known, e))
+        return false;
+    if (m->version <= known)
+        return true;
+    if (!meta_rows_cap(c, m->cap.id, &cap, e))
+        return false;
+
+    bool is_winner = cap.version == 0 || strcmp(m->origin.home, cap.origin.home) <= 0;
+    bool is_ours = cap.version > 0 && strcmp(cap.origin.home, tx->here->dc) == 0;
+    if (!is_winner && is_ours && known == 0 && !cap.deleted)
+        tx->rivals[tx->rivals_count++] = m->cap.id;
+    tx->applied.changed++;
+    return meta_rows_save(c, tx->here->dc, m, is_winner ? META_TOLD : META_SILENT, e);
+}
+
+/* After all else: the counter of revisions is locked by it. */
+static bool begin_new_grids(struct db_conn *c, const struct apply_tx *tx, struct err *e)
+{
+    struct meta_cap m;
+    int64_t now_ms = 0;
+
+    if (tx->rivals_count > 0 && !meta_rows_now(c, &now_ms, e))
+        return false;
+    for (size_t i = 0; i < tx->rivals_count; i++) {
+        if (!meta_rows_cap(c, tx->rivals[i], &m, e))
+            return false;
+        m.version++;
+        m.origin.changed_at_ms = now_ms;
+        m.origin.grid_since_ms = cap_next_grid_since(m.origin.grid_since_ms, now_ms);
+        if (!meta_rows_save(c, tx->here->dc, &m, META_TOLD, e))
+            return false;
+    }
+    return true;
+}
+
+static bool apply_all(struct db_conn *c, struct apply_tx *tx, struct err *e)
+{
+    const struct meta_batch *batch = tx->batch;
+
+    for (size_t i = 0; i < batch->count; i++)
+        tx->ids[i] = batch->list[i].cap.id;
+    if (!meta_rows_lock(c, tx->ids, batch->count, e))
+        return false;
+    for (size_t i = 0; i < batch->count; i++)
+        if (!apply_one(c, tx, &batch->list[i], e))
+            return false;
+    return begin_new_grids(c, tx, e);
+}
+
+static bool apply_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    struct apply_tx *tx = arg;
+    const struct meta_batch *batch = tx->batch;
+
+    tx->applied = (struct meta_applied){.changed = 0};
+    tx->rivals_count = 0;
+    if (!lock_peer(c, batch->dc, &tx->applied.revision, e))
+        return false;
+    if (batch->from_revision > tx->applied.revision)
+        return true;
+    if (!apply_all(c, tx, e))
+        return false;
+    if (batch->to_revision <= tx->applied.revision)
+        return true;
+    tx->applied.revision = batch->to_revision;
+    return db_query(c, "UPDATE meta.peer SET applied_revision = $2 WHERE dc = $1",
+                    DB_ARGS(db_text(batch->dc), db_i64(batch->to_revision)), NULL, e);
+}
+
+bool meta_store_apply(const struct meta_home *here, const struct meta_batch *batch,
+                      struct meta_applied *ret, struct err *e)
+{
+    struct apply_tx tx = {.here = here, .batch = batch};
+
+    CHECK(batch->count <= META_BATCH_MAX);
+    if (!db_tx(here->db, apply_tx, &tx, e))
+        return err_while(e, "applying definitions of %s", batch->dc);
+    *ret = tx.applied;
+    return true;
+}
+
+struct applied_tx {
+    const char *dc;
+    int64_t revision;
+};
+
+static bool applied_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    struct applied_tx *tx = arg;
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c, "SELECT coalesce(max(applied_revision), 0) FROM meta.peer WHERE dc = $1",
+                  DB_ARGS(db_text(tx->dc)), &rows, e))
+        return false;
+    tx->revision = db_get_i64(rows, 0, 0);
+    return true;
+}
+
+bool meta_store_applied(const struct meta_home *here, const char *dc, int64_t *ret, struct err *e)
+{
+    struct applied_tx tx = {.dc = dc};
+
+    if (!db_tx(here->db, applied_tx, &tx, e))
+        return false;
+    *ret = tx.revision;
+    return true;
+}
