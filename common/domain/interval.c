@@ -91,7 +91,7 @@ struct interval_plan interval_plan(const struct cap *cap, const struct cap_origi
     CHECK(grid->starts_ms <= grid->ends_ms && grid->ends_ms <= grid->next_ends_ms);
 
     plan.is_new_version = is_new_version;
-    plan.is_dated = origin->grid_since_ms != CAP_GRID_ALWAYS;
+    plan.is_dated = origin->home[0] != '\0' || origin->grid_since_ms != CAP_GRID_ALWAYS;
     plan_window(&plan, cap, origin, grid->starts_ms, grid->ends_ms);
     plan_window(&plan, cap, origin, grid->ends_ms, grid->next_ends_ms);
     if (plan.count == 0)
@@ -100,18 +100,25 @@ struct interval_plan interval_plan(const struct cap *cap, const struct cap_origi
     return plan;
 }
 
-static bool is_same_window(const struct interval *a, const struct interval *b)
+/*
+ * With dated starts an end that moves makes no other window: the home would
+ * have changed the grid if it had cut that window already.  It has not, but we
+ * have, because we missed the version that moved the end.
+ */
+static bool is_same_window(const struct interval_plan *plan, const struct interval *a,
+                           const struct interval *b)
 {
-    return a->grid_starts_ms == b->grid_starts_ms && a->ends_at_ms == b->ends_at_ms &&
-           strcmp(a->home, b->home) == 0;
+    return a->grid_starts_ms == b->grid_starts_ms && strcmp(a->home, b->home) == 0 &&
+           (plan->is_dated || a->ends_at_ms == b->ends_at_ms);
 }
 
 /* The live window that is the wanted one already, or NULL. */
-static const struct interval *find_live(const struct interval *want, const struct interval *known,
+static const struct interval *find_live(const struct interval_plan *plan,
+                                        const struct interval *want, const struct interval *known,
                                         size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (interval_is_live(&known[i]) && is_same_window(want, &known[i]))
+        if (interval_is_live(&known[i]) && is_same_window(plan, want, &known[i]))
             return &known[i];
     return NULL;
 }
@@ -120,7 +127,7 @@ static const struct interval *find_wanted(const struct interval_plan *plan,
                                           const struct interval *w)
 {
     for (size_t i = 0; i < plan->count; i++)
-        if (is_same_window(&plan->want[i], w))
+        if (is_same_window(plan, &plan->want[i], w))
             return &plan->want[i];
     return NULL;
 }
@@ -181,6 +188,7 @@ static void step_live(struct interval_steps *steps, const struct interval_plan *
         is_told = true;
     } else if (interval_is_live(&after) && plan->is_new_version) {
         /* Even if these two are the same: the sizes of slices may have changed. */
+        after.ends_at_ms = want->ends_at_ms;
         after.total = want->total;
         after.total_max = max_i64(w->total_max, want->total);
         after.paused = want->paused;
@@ -211,7 +219,7 @@ struct interval_steps interval_reconcile(const struct interval_plan *plan,
         if (interval_is_live(&known[i]))
             step_live(&steps, plan, &known[i]);
     for (size_t i = 0; i < plan->count; i++)
-        if (find_live(&plan->want[i], known, count) == NULL)
+        if (find_live(plan, &plan->want[i], known, count) == NULL)
             step_missing(&steps, plan, &plan->want[i], known, count);
     return steps;
 }

@@ -223,14 +223,16 @@ static bool save_windows(struct db_conn *c, const struct plan_tx *tx, struct err
     return db_query(c,
                     "UPDATE interval.interval AS w"
                     "   SET version = a.version, state = a.state, total = a.total,"
-                    "       paused = a.paused, total_max = a.total_max"
-                    "  FROM unnest($1, $2, $3, $4, $5, $6, $7)"
-                    "       AS a (cap, starts_ms, version, state, total, paused, total_max)"
+                    "       paused = a.paused, total_max = a.total_max,"
+                    "       ends_at = calendar.from_ms(a.ends_ms)"
+                    "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+                    "       AS a (cap, starts_ms, version, state, total, paused, total_max,"
+                    "             ends_ms)"
                     " WHERE w.cap = a.cap AND w.starts_at = calendar.from_ms(a.starts_ms)",
                     DB_ARGS(db_texts(w->caps, w->count), db_i64s(w->starts_ms, w->count),
                             db_i64s(w->versions, w->count), db_texts(w->states, w->count),
                             db_i64s(w->totals, w->count), db_bools(w->pauses, w->count),
-                            db_i64s(w->totals_max, w->count)),
+                            db_i64s(w->totals_max, w->count), db_i64s(w->ends_ms, w->count)),
                     NULL, e) &&
            db_query(c,
                     "INSERT INTO interval.interval (cap, starts_at, ends_at, grid_starts_at,"
