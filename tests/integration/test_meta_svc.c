@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/metric.h"
 #include "common/io/httpd.h"
+#include "common/io/js.h"
 #include "services/meta-svc/condition.h"
 #include "tests/harness/pg.h"
 #include "tests/harness/svc.h"
@@ -596,6 +597,10 @@ Test(meta_svc, the_database_refuses_versions_that_go_back)
         "DELETE FROM meta.cap",
         "UPDATE meta.cap SET version = 3, total = -1",
         "UPDATE meta.cap SET version = 3, ends_at = starts_at",
+        "UPDATE meta.cap SET version = 3, home = 'elsewhere'",
+        "UPDATE meta.cap SET version = 3, revision = revision - 1",
+        "UPDATE meta.revision SET revision = 0",
+        "DELETE FROM meta.revision",
     };
 
     expect(svc_client(s), 201, "PUT", "/caps/a", CAP(",\"paused\":true"), NULL);
@@ -604,6 +609,323 @@ Test(meta_svc, the_database_refuses_versions_that_go_back)
         auto_free char *state = pg_sqlstate(pg_conninfo_of(d), "%s", statements[i]);
         cr_expect(strcmp(state, "00000") != 0, "%s", statements[i]);
     }
+}
+
+/*
+ * Several data centres.  Each has its own database; carry() does what
+ * remote-svc does.
+ */
+
+struct world {
+    struct pg_db *pg;
+    struct svc *svc;
+    const char *dc;
+};
+
+static struct world world_new(const char *dc, const char *now)
+{
+    char home[64];
+    const char *const env[] = {"META_INTERVAL_URL=http://127.0.0.1:9", home, NULL};
+    struct world w = {.pg = pg_fresh_db(), .dc = dc};
+
+    (void)snprintf(home, sizeof(home), "META_DC=%s", dc);
+    pg_exec(pg_conninfo_of(w.pg), "SELECT calendar.set('%s', 0.001)", now);
+    w.svc = svc_start(&(struct svc_options){
+        .name = "meta-svc", .prefix = "META", .conninfo = pg_conninfo_of(w.pg), .env = env});
+    return w;
+}
+
+static void world_done(struct world *w)
+{
+    w->svc = svc_stop(w->svc);
+    w->pg = pg_db_free(w->pg);
+}
+#define auto_world __attribute__((cleanup(world_done)))
+
+static struct answer at(const struct world *w, int status, const char *method, const char *path,
+                        const char *body)
+{
+    return expect(svc_client(w->svc), status, method, path, body,
+                  strcmp(method, "PUT") == 0 && strncmp(path, "/caps", 5) == 0 ? "If-Match: *"
+                                                                               : NULL);
+}
+
+/* The definitions whose home is there, after a revision, as a batch.  Free it. */
+static char *batch_of(const struct world *from, int since, int limit)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/definitions?since=%d&limit=%d", since, limit);
+    struct answer a = at(from, 200, "GET", path, NULL);
+    auto_js cJSON *batch = cJSON_CreateObject();
+    cr_assert(cJSON_AddNumberToObject(batch, "from_revision", since) != NULL);
+    cr_assert(cJSON_AddNumberToObject(batch, "to_revision",
+                                      member(a.json, "revision")->valuedouble) != NULL);
+    cr_assert(cJSON_AddItemToObject(
+        batch, "definitions", cJSON_Duplicate(member(a.json, "definitions"), /* recurse= */ true)));
+    return cJSON_PrintUnformatted(batch);
+}
+
+/* What is applied then. */
+static int put_batch(const struct world *from, const struct world *to, const char *batch)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/peers/%s/definitions", from->dc);
+    struct answer a = at(to, 200, "PUT", path, batch);
+    int applied = member(a.json, "applied_revision")->valueint;
+    a = at(to, 200, "GET", path, NULL);
+    cr_expect(member(a.json, "applied_revision")->valueint == applied);
+    return applied;
+}
+
+static int carry(const struct world *from, const struct world *to, int since)
+{
+    auto_free char *batch = batch_of(from, since, 100);
+
+    return put_batch(from, to, batch);
+}
+
+static const char *shown(const struct world *w, const char *path, const char *name)
+{
+    struct answer a = at(w, 200, "GET", path, NULL);
+
+    return cJSON_GetStringValue(member(a.json, name));
+}
+
+#define NOON "2026-11-20T12:00:00Z"
+
+static void create(const struct world *w, const char *path, const char *body)
+{
+    (void)expect(svc_client(w->svc), 201, "PUT", path, body, NULL);
+}
+
+Test(meta_peers, a_definition_is_read_everywhere_and_changed_at_home)
+{
+    auto_world struct world one = world_new("dc1", NOON), two = world_new("dc2", NOON);
+
+    create(&two, "/caps/a", CAP(",\"initial_total\":5"));
+    cr_expect(carry(&two, &one, 0) == 1);
+    struct answer a = at(&one, 200, "GET", "/caps/a", NULL);
+    cr_expect_str_eq(member(a.json, "home")->valuestring, "dc2");
+    cr_expect(cJSON_IsNull(member(a.json, "conflict")));
+    cr_expect(member(a.json, "initial_total")->valueint == 5);
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.outbox") == 1);
+
+    static const char *const methods[] = {"PUT", "DELETE"};
+    for (size_t i = 0; i < COUNT(methods); i++) {
+        a = at(&one, 409, methods[i], "/caps/a", i == 0 ? CAP() : NULL);
+        cr_expect_str_eq(member(a.json, "home")->valuestring, "dc2");
+        cr_expect_str_eq(member(a.json, "type")->valuestring, "urn:volumecap:problem:conflict");
+    }
+
+    (void)at(&two, 204, "DELETE", "/caps/a", NULL);
+    cr_expect(carry(&two, &one, 1) == 2);
+    (void)at(&one, 404, "GET", "/caps/a", NULL);
+    (void)at(&one, 409, "PUT", "/caps/a", CAP());
+    (void)at(&one, 404, "DELETE", "/caps/a", NULL);
+    /* What came from elsewhere is not told on. */
+    a = at(&one, 200, "GET", "/definitions", NULL);
+    cr_expect(cJSON_GetArraySize(member(a.json, "definitions")) == 0);
+}
+
+Test(meta_peers, batches_may_be_repeated_late_and_out_of_order_but_have_no_gap)
+{
+    auto_world struct world one = world_new("dc1", NOON), two = world_new("dc2", NOON);
+    const char *total = "SELECT total FROM meta.cap WHERE id = 'a'";
+
+    create(&two, "/caps/a", CAP());
+    create(&two, "/caps/b", CAP());
+    auto_free char *first = batch_of(&two, 0, 100);
+    (void)at(&two, 200, "PUT", "/caps/a",
+             "{\"starts_at\":\"2026-11-01T00:00:00Z\",\"ends_at\":\"2027-01-01T00:00:00Z\","
+             "\"interval\":\"day\",\"total\":7}");
+    auto_free char *second = batch_of(&two, 2, 100);
+    auto_free char *all = batch_of(&two, 0, 100);
+
+    cr_expect(put_batch(&two, &one, second) == 0, "a gap: nothing changes");
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.cap") == 0);
+    cr_expect(put_batch(&two, &one, first) == 2);
+    cr_expect(put_batch(&two, &one, second) == 3);
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "%s", total) == 7);
+    pg_exec(pg_conninfo_of(one.pg), "DELETE FROM meta.outbox");
+    cr_expect(put_batch(&two, &one, first) == 3, "late");
+    cr_expect(put_batch(&two, &one, second) == 3, "repeated");
+    cr_expect(put_batch(&two, &one, all) == 3, "both at once");
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "%s", total) == 7);
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.outbox") == 0);
+}
+
+Test(meta_peers, definitions_come_in_pages_by_revision)
+{
+    auto_world struct world one = world_new("dc1", NOON), two = world_new("dc2", NOON);
+    int applied = 0;
+
+    for (int i = 0; i < 7; i++) {
+        char path[16];
+        (void)snprintf(path, sizeof(path), "/caps/c%d", i);
+        create(&two, path, CAP());
+    }
+    for (int page = 0; page < 3; page++) {
+        auto_free char *batch = batch_of(&two, applied, 3);
+        applied = put_batch(&two, &one, batch);
+    }
+    cr_expect(applied == 7);
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.cap") == 7);
+}
+
+/* Both define it before they hear of each other. */
+Test(meta_peers, of_two_definitions_of_one_id_the_lower_home_wins_whoever_hears_first)
+{
+    for (int order = 0; order < 2; order++) {
+        auto_world struct world one = world_new("dc1", NOON), two = world_new("dc2", NOON);
+        auto_world struct world three = world_new("dc3", NOON);
+
+        create(&one, "/caps/a", CAP(",\"paused\":true"));
+        create(&two, "/caps/a", CAP());
+        (void)at(&two, 200, "PUT", "/caps/a", CAP(",\"initial_total\":1"));
+        (void)at(&two, 200, "PUT", "/caps/a", CAP(",\"initial_total\":2"));
+        (void)carry(order == 0 ? &one : &two, order == 0 ? &two : &one, 0);
+        (void)carry(order == 0 ? &two : &one, order == 0 ? &one : &two, 0);
+        (void)carry(order == 0 ? &two : &one, &three, 0);
+        (void)carry(order == 0 ? &one : &two, &three, 0);
+        cr_expect_str_eq(shown(&one, "/caps/a", "home"), "dc1");
+        cr_expect_str_eq(shown(&two, "/caps/a", "home"), "dc1");
+        cr_expect_str_eq(shown(&three, "/caps/a", "home"), "dc1");
+        cr_expect_null(shown(&one, "/caps/a", "conflict"));
+        cr_expect_str_eq(shown(&two, "/caps/a", "conflict"), "dc1");
+        cr_expect_null(shown(&three, "/caps/a", "conflict"));
+
+        /* The loser's versions were higher; interval-svc is told with higher ones still. */
+        auto_free char *told = pg_text(pg_conninfo_of(two.pg), "SELECT body FROM meta.outbox");
+        cr_expect(strstr(told, "\"home\":\"dc1\"") != NULL, "%s", told);
+        cr_expect(strncmp(told, "{\"version\":3,", 13) != 0, "%s", told);
+        /* The winner's windows must not be taken for the loser's: it has begun a new grid. */
+        cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.cap"
+                                                 " WHERE home = 'dc1' AND grid_since IS NOT NULL"
+                                                 "   AND version = 2") == 1);
+        (void)carry(&one, &two, 1);
+        (void)carry(&two, &one, 0);
+        cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT max(version) FROM meta.cap"
+                                                 " WHERE home = 'dc1'") == 2,
+                  "once");
+        (void)at(&two, 409, "PUT", "/caps/a", CAP());
+    }
+}
+
+static const struct peer_row {
+    const char *name, *path, *body, *pointer;
+} peer_rows[] = {
+#define SENT(from, to, more)                                                                       \
+    "{\"from_revision\":" from ",\"to_revision\":" to ",\"definitions\":[" more "]}"
+#define SENT_CAP(home, revision, rest)                                                             \
+    "{\"id\":\"a\",\"revision\":" revision ",\"version\":1,\"deleted\":false,\"home\":\"" home     \
+    "\",\"created_at\":\"2026-11-01T00:00:00Z\",\"changed_at\":\"2026-11-01T00:00:00Z\","          \
+    "\"starts_at\":\"2026-11-01T00:00:00Z\",\"ends_at\":\"2027-01-01T00:00:00Z\","                 \
+    "\"interval\":\"day\"," rest "}"
+#define THEIRS "/peers/dc2/definitions"
+    {"a home that is not the sender", THEIRS, SENT("0", "1", SENT_CAP("dc3", "1", "\"total\":1")),
+     "/definitions/0/home"},
+    {"a home that is here", THEIRS, SENT("0", "1", SENT_CAP("dc1", "1", "\"total\":1")),
+     "/definitions/0/home"},
+    {"a revision outside", THEIRS, SENT("0", "1", SENT_CAP("dc2", "2", "\"total\":1")),
+     "/definitions/0/revision"},
+    {"a revision twice", THEIRS,
+     SENT("0", "1", SENT_CAP("dc2", "1", "\"total\":1") "," SENT_CAP("dc2", "1", "\"total\":1")),
+     "/definitions/1/revision"},
+    {"no total", THEIRS, SENT("0", "1", SENT_CAP("dc2", "1", "\"paused\":false")),
+     "/definitions/0/total"},
+    {"an end before the start", THEIRS,
+     SENT("0", "1", SENT_CAP("dc2", "1", "\"total\":1,\"autonomy_ms\":-1")),
+     "/definitions/0/autonomy_ms"},
+    {"revisions that go back", THEIRS, SENT("2", "1", ""), "/to_revision"},
+    {"no definitions", THEIRS, "{\"from_revision\":0,\"to_revision\":1}", "/definitions"},
+    {"ourselves", "/peers/dc1/definitions", SENT("0", "1", ""), NULL},
+    {"a name that is none", "/peers/d%20c/definitions", SENT("0", "1", ""), NULL},
+    {"no JSON", THEIRS, "{", NULL},
+};
+
+Test(meta_peers, what_a_peer_must_not_say_is_refused_and_changes_nothing)
+{
+    auto_world struct world one = world_new("dc1", NOON);
+
+    for (size_t i = 0; i < COUNT(peer_rows); i++) {
+        const struct peer_row *r = &peer_rows[i];
+        struct answer a = at(&one, 400, "PUT", r->path, r->body);
+        if (r->pointer != NULL)
+            cr_expect(strcmp(pointer_of(&a), r->pointer) == 0, "%s: %s", r->name, pointer_of(&a));
+    }
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.cap") == 0);
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.peer") == 0);
+    (void)at(&one, 400, "GET", "/definitions?limit=0", NULL);
+    (void)at(&one, 400, "GET", "/definitions?wait_ms=30001", NULL);
+    (void)at(&one, 400, "GET", "/definitions?since=-1", NULL);
+}
+
+struct waiting {
+    int port, count;
+};
+
+static void *run_waiting(void *arg)
+{
+    struct waiting *w = arg;
+    auto_client struct client *c = client_new("meta-svc", w->port);
+    const struct call call = {.method = "GET", .path = "/definitions?since=0&wait_ms=20000"};
+    struct answer a = {0};
+    struct err e;
+
+    if (client_call(c, &call, &a, &e) && a.status == 200)
+        w->count = cJSON_GetArraySize(member(a.json, "definitions"));
+    return NULL;
+}
+
+Test(meta_peers, who_waits_for_definitions_hears_of_one_at_once)
+{
+    auto_world struct world one = world_new("dc1", NOON);
+    struct waiting waiting[4];
+    pthread_t threads[COUNT(waiting)];
+
+    for (size_t i = 0; i < COUNT(waiting); i++) {
+        waiting[i] = (struct waiting){.port = svc_port(one.svc)};
+        cr_assert(pthread_create(&threads[i], NULL, run_waiting, &waiting[i]) == 0);
+    }
+    struct answer a = at(&one, 200, "GET", "/definitions?since=0&wait_ms=50", NULL);
+    cr_expect(cJSON_GetArraySize(member(a.json, "definitions")) == 0);
+    create(&one, "/caps/a", CAP());
+    for (size_t i = 0; i < COUNT(waiting); i++) {
+        cr_assert(pthread_join(threads[i], NULL) == 0);
+        cr_expect(waiting[i].count == 1);
+    }
+}
+
+static const struct grid_row {
+    const char *name, *body;
+    int64_t phase; /* -1: it is the old grid still */
+} grid_rows[] = {
+    {"another total", CAP(",\"initial_total\":1"), -1},
+    {"a pause", CAP(",\"paused\":true"), -1},
+    {"another zone", CAP(",\"time_zone\":\"Europe/Berlin\""), 1},
+    {"and back", CAP(), 2},
+    {"nothing but a pause again", CAP(",\"paused\":true"), 2},
+};
+
+Test(meta_peers, a_grid_that_changes_says_since_when)
+{
+    auto_world struct world one = world_new("dc1", NOON);
+    const char *conninfo = pg_conninfo_of(one.pg);
+
+    create(&one, "/caps/a", CAP());
+    for (size_t i = 0; i < COUNT(grid_rows); i++) {
+        const struct grid_row *r = &grid_rows[i];
+        (void)at(&one, 200, "PUT", "/caps/a", r->body);
+        cr_expect(pg_i64(conninfo, "SELECT coalesce(calendar.to_ms(grid_since) %% 1000, -1)"
+                                   "  FROM meta.cap") == r->phase,
+                  "%s", r->name);
+    }
+    (void)at(&one, 204, "DELETE", "/caps/a", NULL);
+    create(&one, "/caps/a", CAP());
+    cr_expect(pg_i64(conninfo, "SELECT calendar.to_ms(grid_since) %% 1000 FROM meta.cap") == 3,
+              "made again");
 }
 
 static const struct form_row {
