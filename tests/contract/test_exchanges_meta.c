@@ -8,6 +8,12 @@
     "{\"starts_at\":\"2020-01-01T00:00:00Z\",\"ends_at\":\"2100-01-01T00:00:00Z\","                \
     "\"interval\":\"single\",\"total\":" #total "}"
 
+#define THEIRS(home)                                                                               \
+    "{\"id\":\"theirs\",\"revision\":3,\"version\":1,\"deleted\":false,\"home\":\"" home "\","     \
+    "\"created_at\":\"2020-01-01T00:00:00Z\",\"changed_at\":\"2020-01-01T00:00:00Z\","             \
+    "\"starts_at\":\"2020-01-01T00:00:00Z\",\"ends_at\":\"2100-01-01T00:00:00Z\","                 \
+    "\"interval\":\"single\",\"total\":1}"
+
 /* clang-format off */
 static const struct exchange list[] = {
     {"PUT",    "/caps/a", CAP(10), .status = 201},
@@ -53,6 +59,24 @@ static const struct exchange list[] = {
     {"DELETE", "/caps/a", .status = 404},
     {"DELETE", "/caps/b", .status = 204},
     {"PUT",    "/caps/a", CAP(10), .status = 201, .contains = "\"version\":5"},
+    {"GET",    "/definitions?since=0&limit=1", .status = 200, .contains = "\"more\":true"},
+    {"GET",    "/definitions?since=1000000&wait_ms=1", .status = 200},
+    {"GET",    "/definitions?limit=201", .status = 400},
+    {"POST",   "/definitions", .status = 405},
+    {"PUT",    "/peers/aa/definitions",
+     "{\"from_revision\":0,\"to_revision\":3,\"definitions\":[" THEIRS("aa") "]}",
+     .status = 200, .contains = "{\"applied_revision\":3}"},
+    {"PUT",    "/peers/ab/definitions",
+     "{\"from_revision\":0,\"to_revision\":3,\"definitions\":[" THEIRS("aa") "]}",
+     .status = 400, .contains = "\"/definitions/0/home\""},
+    {"PUT",    "/peers/aa/definitions", NULL, .status = 400},
+    {"PUT",    "/peers/aa/definitions", "{}", NOT_JSON, .status = 415},
+    {"DELETE", "/peers/aa/definitions", .status = 405},
+    {"GET",    "/peers/aa/definitions", .status = 200},
+    {"GET",    "/peers/not%20a%20name/definitions", .status = 400},
+    {"GET",    "/caps/theirs", .status = 200, .contains = "\"home\":\"aa\""},
+    {"PUT",    "/caps/theirs", CAP(1), .status = 409, .contains = "\"home\":\"aa\""},
+    {"DELETE", "/caps/theirs", .status = 409, .contains = "\"home\":\"aa\""},
 };
 
 static const struct exchange effective[] = {
@@ -65,6 +89,10 @@ static const struct exchange without_database[] = {
     {"GET",    "/caps/a", .status = 503},
     {"PUT",    "/caps/a", CAP(10), .status = 503},
     {"DELETE", "/caps/a", .status = 503},
+    {"GET",    "/definitions", .status = 503},
+    {"GET",    "/peers/aa/definitions", .status = 503},
+    {"PUT",    "/peers/aa/definitions",
+     "{\"from_revision\":0,\"to_revision\":0,\"definitions\":[]}", .status = 503},
     {"GET",    "/livez", .status = 200},
 };
 /* clang-format on */

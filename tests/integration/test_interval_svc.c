@@ -9,6 +9,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/metric.h"
+#include "common/base/prng.h"
 #include "common/io/httpd.h"
 #include "services/interval-svc/store.h"
 #include "services/interval-svc/worker.h"
@@ -532,6 +533,109 @@ Test(interval_svc, the_database_refuses_what_goes_back)
         auto_free char *state = pg_sqlstate(w.conninfo, "%s", statements[i]);
         cr_expect(strcmp(state, "00000") != 0, "%s", statements[i]);
     }
+}
+
+/*
+ * Two data centres.  Only one has heard of every version; what both have in
+ * the end is cut from the newest one alone, by each in its own database.
+ */
+
+/* The live windows, with all that must be the same. */
+static char *live_windows(const struct world *w)
+{
+    return pg_text(w->conninfo,
+                   "SELECT coalesce(string_agg(concat_ws(' ', cap, calendar.to_ms(starts_at),"
+                   "    calendar.to_ms(ends_at), state, total, home), ', '"
+                   "    ORDER BY cap, starts_at), '')"
+                   "  FROM interval.interval WHERE state IN ('planned', 'open')");
+}
+
+/* Another version of each cap; meta-svc's part is in cap_moves_windows() and the like. */
+static void redefine(struct interval_definition *d, struct prng *prng, int64_t now_ms)
+{
+    static const char *const zones[] = {"UTC", "Europe/Berlin", "Asia/Kolkata", "America/Havana"};
+    struct cap cap = d->cap;
+
+    switch (prng_below(prng, 4)) {
+    case 0: cap.interval = (int)prng_below(prng, CAP_MONTH + 1); break;
+    case 1:
+        (void)snprintf(cap.time_zone, sizeof(cap.time_zone), "%s", zones[prng_below(prng, 4)]);
+        break;
+    case 2: cap.ends_at_ms = now_ms + (1 + prng_below(prng, 60)) * 86400000; break;
+    default: cap.initial_total = prng_below(prng, 100) - 1; break;
+    }
+    cap.total = prng_below(prng, 1000);
+    if (cap_moves_windows(&d->cap, &cap, now_ms))
+        d->origin.grid_since_ms = cap_next_grid_since(d->origin.grid_since_ms, now_ms);
+    d->origin.changed_at_ms = now_ms;
+    d->cap = cap;
+    d->version++;
+}
+
+Test(interval_svc, data_centres_that_saw_other_versions_have_the_same_windows, .timeout = 120)
+{
+    auto_world struct world all = world_new("2026-10-20T10:00:00Z");
+    struct interval_definition d[8];
+    struct prng prng = {.state = 4711};
+    int64_t now_ms = ms("2026-10-20T10:00:00Z");
+    char now[TIME_TEXT_SIZE];
+
+    for (size_t i = 0; i < COUNT(d); i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "cap-%zu", i);
+        d[i] = definition(id, 1, CAP_DAY, "UTC");
+        d[i].origin.changed_at_ms = now_ms;
+        memcpy(d[i].origin.home, "dc1", sizeof("dc1"));
+        cr_assert(put(&all, &d[i]));
+    }
+    for (int step = 0; step < 25; step++) {
+        now_ms += prng_below(&prng, 20 * 3600000);
+        time_format(now_ms, now);
+        set_calendar(&all, now);
+        for (size_t i = 0; i < COUNT(d); i++) {
+            if (prng_below(&prng, 3) == 0)
+                redefine(&d[i], &prng, now_ms);
+            (void)put(&all, &d[i]);
+        }
+        tick(&all);
+    }
+
+    auto_world struct world newest = world_new(now);
+    for (size_t i = 0; i < COUNT(d); i++)
+        cr_assert(put(&newest, &d[i]));
+    tick(&newest);
+    auto_free char *of_all = live_windows(&all);
+    auto_free char *of_newest = live_windows(&newest);
+    cr_expect_str_eq(of_all, of_newest);
+    cr_expect(strlen(of_all) > 100, "%s", of_all);
+}
+
+Test(interval_svc, a_window_knows_its_home_and_the_largest_total_that_was_asked)
+{
+    auto_world struct world w = world_new("2026-11-20T10:00:00Z");
+    struct interval_definition d = definition("a", 1, CAP_SINGLE, "UTC");
+
+    memcpy(d.origin.home, "dc2", sizeof("dc2"));
+    put_and_tick(&w, &d);
+    d.version = 2;
+    d.cap.total = 10;
+    put_and_tick(&w, &d);
+    auto_free char *message = pg_text(w.conninfo, "SELECT body FROM interval.outbox");
+    cr_expect(strstr(message, "\"total\":10,") != NULL, "%s", message);
+    cr_expect(strstr(message, ",\"home\":\"dc2\",\"total_max\":1000}") != NULL, "%s", message);
+
+    /* The lower home has won: other windows, and the old ones are still the other home's. */
+    (void)take_messages(&w);
+    d.version = 3;
+    memcpy(d.origin.home, "dc1", sizeof("dc1"));
+    d.origin.grid_since_ms = ms("2026-11-20T09:59:59.001Z");
+    put_and_tick(&w, &d);
+    expect_windows(&w, "another home", "a",
+                   "01-01T00:00/01-01T00:00 closing 10, 11-20T09:59/01-01T00:00 open 10");
+    cr_expect(pg_i64(w.conninfo,
+                     "SELECT count(*) FROM interval.outbox"
+                     " WHERE (body LIKE '%%\"closing\"%%' AND body LIKE '%%\"dc2\"%%')"
+                     "    OR (body LIKE '%%\"open\"%%' AND body LIKE '%%\"dc1\"%%')") == 2);
 }
 
 /* The rest is about the program as it runs. */
