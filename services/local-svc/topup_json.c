@@ -24,7 +24,7 @@ static const struct js_field body_fields[] = {
     {.name = "incarnation", .kind = JS_TEXT,  .offset = AT(server.incarnation), .min = 36, .max = 36},
     {.name = "generation",  .kind = JS_I64,   .offset = AT(server.generation),  .min = 1,  .max = UNITS_MAX},
     {.name = "process",     .kind = JS_TEXT,  .offset = AT(server.process),     .min = 36, .max = 36},
-    {.name = "items",       .kind = JS_ARRAY, .offset = AT(items),              .min = 1,  .max = TOPUP_ITEMS_MAX},
+    {.name = "items",       .kind = JS_ARRAY, .offset = AT(items),              .max = TOPUP_ITEMS_MAX},
 };
 #undef AT
 
@@ -92,7 +92,7 @@ static int compare_items(const void *a, const void *b)
 
 static bool refuse_duplicates(struct topup_request *r, struct err *e)
 {
-    auto_free struct topup_item **sorted = calloc(r->count, sizeof(struct topup_item *));
+    auto_free struct topup_item **sorted = calloc(r->count + 1, sizeof(struct topup_item *));
     char pointer[POINTER_SIZE];
 
     CHECK(sorted != NULL);
@@ -108,10 +108,11 @@ static bool refuse_duplicates(struct topup_request *r, struct err *e)
     return true;
 }
 
+/* One more than needed: a heartbeat has no items, and still an array of them. */
 static void make_room(struct topup_request *r, size_t count)
 {
-    r->items = calloc(count, sizeof(*r->items));
-    r->answers = calloc(count, sizeof(*r->answers));
+    r->items = calloc(count + 1, sizeof(*r->items));
+    r->answers = calloc(count + 1, sizeof(*r->answers));
     CHECK(r->items != NULL && r->answers != NULL);
 }
 
