@@ -29,6 +29,7 @@ struct dc_options {
     const char *calendar;   /* where calendar time starts, "2015-05-17T10:00:00Z"; NULL: now */
     int64_t speed;          /* calendar seconds in a real one; 0: 1 */
     const char *const *env; /* "LOCAL_SUSPECT_MS=500", for all services; NULL-terminated */
+    bool fsync;             /* what is committed survives a power cut */
     bool documented_ports;  /* 8081 and so on where they are free, instead of any free ones */
     bool outlives;          /* goes on when we end, to be found again with dc_attach() */
 };
@@ -43,6 +44,12 @@ struct dc *dc_attach(const char *folder);
 
 /* Starts again, on the same ports, whatever is not running, and waits until all is ready. */
 void dc_heal(struct dc *dc);
+
+/*
+ * Stops the services that run, in reverse order; how many of them did not exit
+ * with 0 (a sanitizer found something, say), with the ends of their logs on stderr.
+ */
+int dc_stop_services(struct dc *dc);
 
 /* Stops everything in reverse order, servers returning what they hold; removes a scratch folder. */
 struct dc *dc_stop(struct dc *dc);

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
@@ -53,6 +54,30 @@ int dc_process_stop(struct dc_process *process)
     }
     proc_signal(process->proc, SIGCONT);
     return proc_stop(process->proc, STOP_MS);
+}
+
+static bool stops_in_order(const struct dc *dc, struct dc_process *process)
+{
+    char log[DC_PATH_SIZE];
+    int status = dc_process_stop(process);
+
+    if (status == 0)
+        return true;
+    dc_path(dc, process->name, ".log", log);
+    auto_free char *tail = file_tail(log);
+    fprintf(stderr, "harness: %s ended with wait status %d; the end of its log:\n%s\n",
+            process->name, status, tail ? tail : "");
+    return false;
+}
+
+int dc_stop_services(struct dc *dc)
+{
+    int odd = 0;
+
+    for (int i = dc->processes_count - 1; i >= 0; i--)
+        if (dc_process_is_running(&dc->processes[i]))
+            odd += !stops_in_order(dc, &dc->processes[i]);
+    return odd;
 }
 
 static struct dc_process *find_mutable(struct dc *dc, enum dc_kind kind, int i)
