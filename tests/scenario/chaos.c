@@ -274,7 +274,7 @@ static int run(struct chaos *c)
     rage(c);
     auto_tally struct tally *tally = load_stop(load);
     calm_down(c);
-    int broken = chaos_check(dc, tally);
+    int broken = chaos_check(dc, tally) + dc_stop_services(dc);
     report(c, tally, broken);
     return broken == 0 && tally->asked[VERDICT_GRANTED] > 0 ? 0 : 1;
 }

@@ -61,7 +61,7 @@ void guest_kill(struct guest *g)
 
 void guest_stop(struct guest *g)
 {
-    (void)proc_stop(g->proc, STOP_MS);
+    cr_expect_eq(proc_stop(g->proc, STOP_MS), 0);
     g->proc = proc_free(g->proc);
 }
 

@@ -15,7 +15,7 @@
 #include "common/base/check.h"
 #include "tests/scenario/guest.h"
 
-static const char *const environment[] = {"LOCAL_SUSPECT_MS=500", "LOCAL_PRESUME_MS=4000", NULL};
+static const char *const environment[] = {"LOCAL_SUSPECT_MS=500", "LOCAL_PRESUME_MS=5000", NULL};
 SCENE_SUITE(.servers = 1, .env = environment);
 
 /* A server that holds its first slice of a new cap; both have that name. */
