@@ -168,6 +168,19 @@ Test(local_input, a_thousand_items_are_answered_and_one_more_is_refused)
     cr_assert_str_eq(pointer_of(&answer), "/items");
 }
 
+Test(local_input, a_topup_without_items_only_says_that_the_server_is_there)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), NULL);
+    struct answer answer = {0};
+    struct err e = {0};
+
+    cr_assert(client_expect(svc_client(l), 200, "POST", "/topup", ONE(""), &answer, &e), "%s",
+              e.msg);
+    cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(answer.json, "items")), 0);
+    cr_assert_eq(pg_i64(pg_conninfo_of(db), "SELECT count(*) FROM local.server"), 1);
+}
+
 Test(local_input, a_body_beyond_a_mebibyte_is_too_large_and_one_that_is_no_json_is_unsupported)
 {
     static const char *const plain[] = {"Content-Type: text/plain", NULL};
