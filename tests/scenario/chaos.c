@@ -23,8 +23,11 @@
 #define LOCALS 2
 #define VICTIMS (SERVERS + LOCALS + 3)
 
-/* An hour of the calendar takes 5 s. */
-#define SPEED 720
+/*
+ * An hour of the calendar takes 10 s: two windows ahead are longer than anything stays away, so
+ * that a window that is not open would be a mistake.
+ */
+#define SPEED 360
 
 #define SECONDS_DEFAULT "60"
 #define HIT_EVERY_MS 600 /* on average */
