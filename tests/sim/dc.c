@@ -62,8 +62,8 @@ static void watch_silence(struct world *w, int window, int server, int incarnati
         return;
     if (w->breakage == BREAK_RECLAIM)
         reclaim(w, window, s);
-    w->pools[window].wanted -= s->wanted;
-    s->wanted = 0;
+    struct pool_topup forgotten = pool_forget_wish(&w->pools[window], s);
+    apply(w, window, s, &forgotten);
     if (silent_ms >= PRESUME_MS && s->presumed != pool_slice_rest(s)) {
         struct pool_topup t = pool_presume(&w->pools[window], s);
         apply(w, window, s, &t);
