@@ -198,11 +198,27 @@ static void step_live(struct interval_steps *steps, const struct interval_plan *
         add_step(steps, &after, /* is_new= */ false, is_told);
 }
 
+/*
+ * A window that was closed by time although it has not ended yet: the clock
+ * went back.  Its units were given out once, and the window after it is there.
+ */
+static bool was_over_before(const struct interval_plan *plan, const struct interval *want,
+                            const struct interval *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (known[i].state == INTERVAL_CLOSED && known[i].ends_at_ms > plan->now_ms &&
+            known[i].starts_at_ms < want->ends_at_ms && known[i].ends_at_ms > want->grid_starts_ms)
+            return true;
+    return false;
+}
+
 static void step_missing(struct interval_steps *steps, const struct interval_plan *plan,
                          const struct interval *want, const struct interval *known, size_t count)
 {
     struct interval w = *want;
 
+    if (was_over_before(plan, want, known, count))
+        return;
     w.starts_at_ms = free_start(plan, want, known, count);
     if (w.starts_at_ms < w.ends_at_ms)
         add_step(steps, &w, /* is_new= */ true, /* is_told= */ true);

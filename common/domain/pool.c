@@ -37,6 +37,12 @@ bool pool_is_sound(const struct pool *p)
            p->presumed >= 0 && p->wanted >= 0 && p->wanted_elsewhere >= 0;
 }
 
+bool pool_has_slice(const struct pool *p, const struct pool_slice *s)
+{
+    return s->granted <= p->granted && s->returned <= p->returned && s->consumed <= p->consumed &&
+           s->refunded <= p->refunded && s->presumed <= p->presumed && s->wanted <= p->wanted;
+}
+
 int64_t pool_free(const struct pool *p)
 {
     return pool_holding(p) - p->granted + p->returned;
@@ -265,7 +271,11 @@ static void decide(struct pool_topup *t, const struct pool_report *r,
     grant(&t->pool, &t->slice, units);
 }
 
-/* What others who are short, or who believe that all is spent, must hear. */
+/*
+ * What others must hear: units came free for those who are short; the last one
+ * was spent; or more can be spent than they remember (a refund, a server that
+ * speaks again), and some of them say "used up" from memory.
+ */
 static enum pool_news news_of(const struct pool *before, const struct pool_topup *t)
 {
     int64_t had = pool_available(before) + pool_abroad(before);
@@ -275,7 +285,7 @@ static enum pool_news news_of(const struct pool *before, const struct pool_topup
 
     if (t->news != POOL_NO_NEWS)
         return t->news;
-    if ((others_want && came_free) || (others_want && had > 0 && has == 0) || (had == 0 && has > 0))
+    if (has > had || (others_want && (came_free || (had > 0 && has == 0))))
         return POOL_NEWS_CHANGED;
     return POOL_NO_NEWS;
 }
@@ -334,6 +344,19 @@ struct pool_topup pool_presume(const struct pool *p, const struct pool_slice *s)
     forget_silence(&t.pool, &t.slice);
     t.slice.presumed = pool_slice_rest(s);
     t.pool.presumed += t.slice.presumed;
-    t.news = news_of(p, &t);
+    if (t.slice.presumed != s->presumed)
+        t.news = POOL_NEWS_CHANGED;
+    return t;
+}
+
+struct pool_topup pool_forget_wish(const struct pool *p, const struct pool_slice *s)
+{
+    struct pool_topup t = {.pool = *p, .slice = *s};
+
+    CHECK(pool_is_sound(p) && pool_slice_is_sound(s));
+    t.pool.wanted -= s->wanted;
+    t.pool.rate_milli -= s->rate_milli;
+    t.slice.wanted = 0;
+    t.slice.rate_milli = 0;
     return t;
 }

@@ -107,6 +107,10 @@ void pool_burn_excess(struct pool *p);
 bool pool_is_sound(const struct pool *p);
 bool pool_slice_is_sound(const struct pool_slice *s);
 
+/* Can the slice be one of the pool's?  Data that was loaded may say otherwise; pool_topup(),
+ * pool_presume() and pool_forget_wish() need it to be true. */
+bool pool_has_slice(const struct pool *p, const struct pool_slice *s);
+
 int64_t pool_free(const struct pool *p);
 int64_t pool_held(const struct pool *p);      /* sum of the rests of all slices */
 int64_t pool_holding(const struct pool *p);   /* all that came to this DC and did not leave it */
@@ -140,5 +144,11 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
  */
 struct pool pool_retarget(const struct pool *p, int64_t requested);
 
-/* A server has been silent for long: its rest counts as spent until it speaks. */
+/*
+ * A server has been silent for long: its rest counts as spent until it speaks.
+ * News go out, to others and to the server itself, should it be listening.
+ */
 struct pool_topup pool_presume(const struct pool *p, const struct pool_slice *s);
+
+/* A server has been silent for a while: what it wanted no longer counts. */
+struct pool_topup pool_forget_wish(const struct pool *p, const struct pool_slice *s);

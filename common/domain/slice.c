@@ -8,9 +8,6 @@
 #define RATE_STEP_MS 100 /* shorter samples say nothing */
 #define RATE_MAX (INT64_C(1) << 40)
 
-/* A slice that is asked for covers at least this much demand ahead. */
-#define WANT_AHEAD_MS 1000
-
 void rate_measure(struct rate *r, int64_t asked, int64_t now_ms)
 {
     CHECK(asked >= 0);
@@ -73,7 +70,8 @@ int64_t slice_want(const struct slice *s, int64_t rest, int64_t rate_milli)
 
     if (s->short_of == 0 && !first && !low)
         return 0;
-    return min_i64(s->short_of + max_i64(1, demand(rate_milli, WANT_AHEAD_MS)), UNITS_MAX);
+    /* Only what consumers wait for: how much more makes sense is the pool's to decide. */
+    return max_i64(1, s->short_of);
 }
 
 struct pool_report slice_report(struct slice *s, const struct slot *slot, int64_t rate_milli)

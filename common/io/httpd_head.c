@@ -7,8 +7,9 @@
 #include "common/base/log.h"
 #include "common/base/prng.h"
 
-/* A refused body up to this is read and dropped, so that the client sees the answer. */
-#define DROP_MAX ((int64_t)1 << 20)
+/* A refused body that is larger than allowed by no more than this is read and dropped, so that the
+ * client sees the answer. */
+#define DROP_BEYOND ((int64_t)1 << 20)
 
 /* Odd, so that the sequence of ids has the full period. */
 #define ID_STEP UINT64_C(0x9e3779b97f4a7c15)
@@ -123,7 +124,8 @@ static bool decide_head(struct httpd_call *call, struct httpd_reply *reply, stru
  */
 static bool must_answer_at_once(const struct httpd_call *call)
 {
-    return call->filter.continue_expected || call->filter.content_length > DROP_MAX;
+    return call->filter.continue_expected ||
+           call->filter.content_length > call->httpd->config.body_max + DROP_BEYOND;
 }
 
 static enum MHD_Result refuse(struct httpd_call *call)

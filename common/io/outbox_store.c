@@ -68,8 +68,8 @@ struct outbox_sql {
             "SELECT count(*),"                                                                    \
             "       coalesce(ceil(extract(epoch FROM"                                             \
             "         clock_timestamp() - min(created_at)) * 1000), 0)::bigint,"                  \
-            "       coalesce(greatest(ceil(extract(epoch FROM"                                    \
-            "         min(due_at) - clock_timestamp()) * 1000), 0), -1)::bigint"                  \
+            "       CASE WHEN count(*) = 0 THEN -1 ELSE greatest(ceil(extract(epoch FROM"         \
+            "         min(due_at) - clock_timestamp()) * 1000), 0) END::bigint"                   \
             "  FROM " schema_ ".outbox WHERE parked_at IS NULL",                                  \
     }
 /* clang-format on */

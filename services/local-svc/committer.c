@@ -36,6 +36,12 @@ static void unlock(struct committer *c)
     CHECK(pthread_mutex_unlock(&c->mutex) == 0);
 }
 
+/* Its share of the queue: a heartbeat has no items, and takes a place all the same. */
+static size_t cost_of(const struct committer_job *job)
+{
+    return job->request.count > 0 ? job->request.count : 1;
+}
+
 /* Under the mutex. */
 static struct committer_job *pop(struct committer *c)
 {
@@ -44,7 +50,7 @@ static struct committer_job *pop(struct committer *c)
     c->first = job->next;
     if (c->first == NULL)
         c->last = &c->first;
-    c->waiting_items -= job->request.count;
+    c->waiting_items -= cost_of(job);
     return job;
 }
 
@@ -58,9 +64,9 @@ static bool take_batch(struct committer *c)
     while (c->first == NULL && !c->stopping)
         CHECK(pthread_cond_wait(&c->filled, &c->mutex) == 0);
     while (c->first != NULL && c->count < BATCH_REQUESTS_MAX &&
-           items + c->first->request.count <= BATCH_ITEMS_MAX) {
+           items + cost_of(c->first) <= BATCH_ITEMS_MAX) {
         struct committer_job *job = pop(c);
-        items += job->request.count;
+        items += cost_of(job);
         c->requests[c->count] = &job->request;
         c->jobs[c->count++] = job;
     }
@@ -146,11 +152,11 @@ bool committer_put(struct committer *c, struct committer_job *job, struct err *e
     job->next = NULL;
     lock(c);
     bool accepted =
-        !c->stopping && c->waiting_items + job->request.count <= (size_t)c->config.queue_items_max;
+        !c->stopping && c->waiting_items + cost_of(job) <= (size_t)c->config.queue_items_max;
     if (accepted) {
         *c->last = job;
         c->last = &job->next;
-        c->waiting_items += job->request.count;
+        c->waiting_items += cost_of(job);
         CHECK(pthread_cond_signal(&c->filled) == 0);
     }
     unlock(c);

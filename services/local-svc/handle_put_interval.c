@@ -12,14 +12,16 @@ static const char *const states[] = {"planned", "open", "closing", NULL};
 /* clang-format off */
 #define AT(member) offsetof(struct announcement, member)
 static const struct js_field fields[] = {
-    {.name = "version",            .kind = JS_I64,  .offset = AT(version), .min = 1, .max = UNITS_MAX},
+    {.name = "version",            .kind = JS_I64,  .offset = AT(version), .min = 1,
+     .max = UNITS_MAX},
     {.name = "ends_at",            .kind = JS_TIME, .offset = AT(ends_at_ms)},
     {.name = "state",              .kind = JS_ENUM, .offset = AT(state), .names = states},
     {.name = "total",              .kind = JS_I64,  .offset = AT(total), .max = UNITS_MAX},
     {.name = "paused",             .kind = JS_BOOL, .offset = AT(paused)},
     {.name = "topup_fraction",     .kind = JS_PPM,  .offset = AT(topup_ppm)},
     {.name = "slice_max_fraction", .kind = JS_PPM,  .offset = AT(slice_max_ppm)},
-    {.name = "autonomy_ms",        .kind = JS_I64,  .offset = AT(autonomy_ms), .max = CAP_AUTONOMY_MS_MAX},
+    {.name = "autonomy_ms",        .kind = JS_I64,  .offset = AT(autonomy_ms),
+     .max = CAP_AUTONOMY_MS_MAX},
 };
 #undef AT
 /* clang-format on */

@@ -94,12 +94,13 @@ static void collect_rows(struct work *w, struct ask **sorted)
 
 static void prepare(struct work *w)
 {
-    size_t items = count_items(w->batch);
-    auto_free struct ask **sorted = calloc(items, sizeof(struct ask *));
+    /* One more than needed, since a batch of heartbeats has no items at all. */
+    size_t items = count_items(w->batch), room = items + 1;
+    auto_free struct ask **sorted = calloc(room, sizeof(struct ask *));
 
-    w->asks = calloc(items, sizeof(*w->asks));
-    w->pools = calloc(items, sizeof(*w->pools));
-    w->slices = calloc(items, sizeof(*w->slices));
+    w->asks = calloc(room, sizeof(*w->asks));
+    w->pools = calloc(room, sizeof(*w->pools));
+    w->slices = calloc(room, sizeof(*w->slices));
     CHECK(sorted && w->asks && w->pools && w->slices);
     collect_asks(w);
     for (size_t i = 0; i < items; i++)

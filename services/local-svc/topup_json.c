@@ -21,27 +21,34 @@ struct body {
 #define AT(member) offsetof(struct body, member)
 static const struct js_field body_fields[] = {
     {.name = "server",      .kind = JS_NAME,  .offset = AT(server.name)},
-    {.name = "incarnation", .kind = JS_TEXT,  .offset = AT(server.incarnation), .min = 36, .max = 36},
-    {.name = "generation",  .kind = JS_I64,   .offset = AT(server.generation),  .min = 1,  .max = UNITS_MAX},
-    {.name = "process",     .kind = JS_TEXT,  .offset = AT(server.process),     .min = 36, .max = 36},
-    {.name = "items",       .kind = JS_ARRAY, .offset = AT(items),              .min = 1,  .max = TOPUP_ITEMS_MAX},
+    {.name = "incarnation", .kind = JS_TEXT,  .offset = AT(server.incarnation),
+     .min = 36, .max = 36},
+    {.name = "generation",  .kind = JS_I64,   .offset = AT(server.generation),
+     .min = 1, .max = UNITS_MAX},
+    {.name = "process",     .kind = JS_TEXT,  .offset = AT(server.process),
+     .min = 36, .max = 36},
+    {.name = "items",       .kind = JS_ARRAY, .offset = AT(items),
+     .max = TOPUP_ITEMS_MAX},
 };
 #undef AT
 
 #define AT(member) offsetof(struct topup_item, member)
-#define COUNTER(name_) {.name = #name_, .kind = JS_I64, .offset = AT(report.name_), .max = UNITS_MAX}
+#define COUNTER(name_)                                                                             \
+    {.name = #name_, .kind = JS_I64, .offset = AT(report.name_), .max = UNITS_MAX}
 #define ITEM_FIELDS                                                                                \
     {.name = "cap",        .kind = JS_NAME, .offset = AT(key.cap)},                                \
     {.name = "starts_at",  .kind = JS_TIME, .offset = AT(key.starts_at_ms)},                       \
     COUNTER(granted_known), COUNTER(returned), COUNTER(consumed), COUNTER(refunded),               \
-    {.name = "rate_milli", .kind = JS_I64,  .offset = AT(report.rate_milli), .max = UNITS_MAX, .optional = true}
+    {.name = "rate_milli", .kind = JS_I64,  .offset = AT(report.rate_milli), .max = UNITS_MAX,     \
+     .optional = true}
 
 static const struct js_field topup_fields[] = {
     ITEM_FIELDS, COUNTER(want),
 };
 /* Who returns wants nothing, and need not say so. */
 static const struct js_field return_fields[] = {
-    ITEM_FIELDS, {.name = "want", .kind = JS_I64, .offset = AT(report.want), .max = 0, .optional = true},
+    ITEM_FIELDS,
+    {.name = "want", .kind = JS_I64, .offset = AT(report.want), .max = 0, .optional = true},
 };
 _Static_assert(COUNT(topup_fields) == COUNT(return_fields), "the same members");
 #undef AT
@@ -92,7 +99,7 @@ static int compare_items(const void *a, const void *b)
 
 static bool refuse_duplicates(struct topup_request *r, struct err *e)
 {
-    auto_free struct topup_item **sorted = calloc(r->count, sizeof(struct topup_item *));
+    auto_free struct topup_item **sorted = calloc(r->count + 1, sizeof(struct topup_item *));
     char pointer[POINTER_SIZE];
 
     CHECK(sorted != NULL);
@@ -108,10 +115,11 @@ static bool refuse_duplicates(struct topup_request *r, struct err *e)
     return true;
 }
 
+/* One more than needed: a heartbeat has no items, and still an array of them. */
 static void make_room(struct topup_request *r, size_t count)
 {
-    r->items = calloc(count, sizeof(*r->items));
-    r->answers = calloc(count, sizeof(*r->answers));
+    r->items = calloc(count + 1, sizeof(*r->items));
+    r->answers = calloc(count + 1, sizeof(*r->answers));
     CHECK(r->items != NULL && r->answers != NULL);
 }
 

@@ -75,6 +75,19 @@ static bool is_announced(const struct windows_cap *cap)
     return false;
 }
 
+/*
+ * Until the watch's snapshot is complete nothing is known about what is not
+ * there.  A cap that was defined a moment ago may be on its way.
+ */
+static void no_window(const struct spender *s, const struct windows_cap *cap, struct spend *ret)
+{
+    if (!atomic_load(&s->windows->synced))
+        ret->verdict = SLICE_UNREACHABLE;
+    else
+        ret->verdict = cap && is_announced(cap) ? SLICE_NOT_OPEN : SLICE_UNKNOWN;
+    ret->may_wait = ret->verdict != SLICE_NOT_OPEN;
+}
+
 struct spend spend_consume(const struct spender *s, const struct spend_ask *ask, bool again,
                            int64_t now_ms)
 {
@@ -88,10 +101,8 @@ struct spend spend_consume(const struct spender *s, const struct spend_ask *ask,
     struct window *w = cap ? windows_current(cap, now_ms) : NULL;
     if (w)
         consume(s, w, ask, again, now_ms, &ret);
-    else if (cap && is_announced(cap))
-        ret.verdict = SLICE_NOT_OPEN;
-    else if (atomic_load(&s->windows->synced))
-        ret.verdict = SLICE_UNKNOWN;
+    else
+        no_window(s, cap, &ret);
     (void)pthread_rwlock_unlock(&shard->lock);
     return ret;
 }
@@ -150,10 +161,8 @@ struct refund spend_refund(const struct spender *s, const struct refund_ask *ask
     struct window *w = cap ? refundable(cap, ask, now_ms) : NULL;
     if (w)
         refund(s, w, ask, &ret);
-    else if (cap && is_announced(cap))
-        ret.verdict = REFUND_NOT_OPEN;
     else if (atomic_load(&s->windows->synced))
-        ret.verdict = REFUND_UNKNOWN;
+        ret.verdict = cap && is_announced(cap) ? REFUND_NOT_OPEN : REFUND_UNKNOWN;
     (void)pthread_rwlock_unlock(&shard->lock);
     return ret;
 }

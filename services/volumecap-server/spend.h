@@ -28,7 +28,7 @@ struct spend_window {
 
 struct spend {
     enum slice_verdict verdict;
-    bool may_wait; /* unreachable now, but a topup may change that */
+    bool may_wait; /* not now, but a topup, or the watch, may change that in a moment */
     int64_t units; /* taken; for a check, what could be taken */
     int64_t rest;  /* of the slice, afterwards */
     struct spend_window window;

@@ -17,14 +17,18 @@ struct bench_plan {
 /* One figure: its runs. */
 struct bench_figure {
     double per_second[BENCH_ROUNDS_MAX];
-    int64_t p99_us[BENCH_ROUNDS_MAX];
+    double p99_ms[BENCH_ROUNDS_MAX];
+    double cpu_us[BENCH_ROUNDS_MAX]; /* an answer */
     int count;
 };
 
 void bench_add(struct bench_figure *f, const struct load_result *run);
 
-/* "bench: consume: 81234/s (median of 3, 79000 to 82100), p99 1.2 ms", then the ratios, then the
- * end of the line. */
+/*
+ * "bench: consume: 81234/s (median of 3, 79000 to 82100), p99 1.2 ms, CPU 9.1 us", then the
+ * ratios, then the end of the line.  The server's own CPU time for an answer is there because it
+ * stays the same on a busy machine, and when the load generator is what limits the rate.
+ */
 void bench_print(const char *name, const struct bench_figure *f);
 void bench_print_ratio(const struct bench_figure *f, const char *rival,
                        const struct bench_figure *other);

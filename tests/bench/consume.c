@@ -40,8 +40,10 @@ static enum load_verdict consume_answer(void *arg, int connection, const char *d
 void bench_consume(struct dc *dc, const struct bench_plan *plan)
 {
     const struct load_plan load = {.connections = CONNECTIONS, .ms = plan->ms};
-    const struct load_target ours = {
-        .port = dc_port(dc, DC_SERVER, 0), .next = consume_next, .answer = consume_answer};
+    const struct load_target ours = {.port = dc_port(dc, DC_SERVER, 0),
+                                     .pid = dc_pid(dc, DC_SERVER, 0),
+                                     .next = consume_next,
+                                     .answer = consume_answer};
     struct load_target ceiling, redis;
     struct bench_figure by_us = {0}, by_ceiling = {0}, by_redis = {0};
     auto_proc struct proc *ceiling_proc = ceiling_start(SERVER_THREADS, &ceiling);

@@ -8,56 +8,55 @@
 void bench_add(struct bench_figure *f, const struct load_result *run)
 {
     CHECK(f->count < BENCH_ROUNDS_MAX);
-    f->p99_us[f->count] = run->p99_us;
+    f->p99_ms[f->count] = (double)run->p99_us / 1000;
+    f->cpu_us[f->count] = run->cpu_us;
     f->per_second[f->count++] = run->per_second;
 }
 
-static int compare_rates(const void *a, const void *b)
+static int compare(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
 
     return (x > y) - (x < y);
 }
 
-static int compare_times(const void *a, const void *b)
+static void sort(double values[BENCH_ROUNDS_MAX], int count)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
+    qsort(values, (size_t)count, sizeof(values[0]), compare);
 }
 
-/* Each of the two in order: a median needs no more. */
+/* Each column in order by itself: medians and ranges need no more. */
 static struct bench_figure sorted(const struct bench_figure *f)
 {
     struct bench_figure s = *f;
-    size_t count = (size_t)s.count;
 
-    CHECK(count > 0);
-    qsort(s.per_second, count, sizeof(s.per_second[0]), compare_rates);
-    qsort(s.p99_us, count, sizeof(s.p99_us[0]), compare_times);
+    CHECK(s.count > 0);
+    sort(s.per_second, s.count);
+    sort(s.p99_ms, s.count);
+    sort(s.cpu_us, s.count);
     return s;
-}
-
-static double median(const struct bench_figure *f)
-{
-    return sorted(f).per_second[f->count / 2];
 }
 
 void bench_print(const char *name, const struct bench_figure *f)
 {
     struct bench_figure s = sorted(f);
+    int middle = s.count / 2;
 
-    printf("bench: %s: %.0f/s (median of %d, %.0f to %.0f)", name, s.per_second[s.count / 2],
-           s.count, s.per_second[0], s.per_second[s.count - 1]);
-    printf(", p99 %.1f ms", (double)s.p99_us[s.count / 2] / 1000);
+    printf("bench: %s: %.0f/s (median of %d, %.0f to %.0f), p99 %.1f ms, CPU %.1f us", name,
+           s.per_second[middle], s.count, s.per_second[0], s.per_second[s.count - 1],
+           s.p99_ms[middle], s.cpu_us[middle]);
 }
 
 void bench_print_ratio(const struct bench_figure *f, const char *rival,
                        const struct bench_figure *other)
 {
-    double rate = median(other);
+    struct bench_figure ours = sorted(f), theirs = sorted(other);
+    double rate = theirs.per_second[theirs.count / 2], cpu = theirs.cpu_us[theirs.count / 2];
 
-    printf("; %.2f x %s (%.0f/s)", median(f) / rate, rival, rate);
+    printf("; %.2f x %s (%.0f/s", ours.per_second[ours.count / 2] / rate, rival, rate);
+    if (cpu > 0)
+        printf(", CPU %.1f us", cpu);
+    printf(")");
 }
 
 void bench_print_end(void)

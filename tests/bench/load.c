@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -174,6 +175,18 @@ static int64_t percentile_99(struct load *l)
     return l->latencies_us[l->latencies_count * 99 / 100];
 }
 
+/* Of all its threads, in user and kernel mode. */
+static int64_t cpu_ns(int pid)
+{
+    clockid_t clock;
+    struct timespec t = {0};
+
+    if (pid == 0)
+        return 0;
+    CHECK(clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &t) == 0);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 struct load_result load_run(const struct load_target *target, const struct load_plan *plan)
 {
     auto_free struct load *l = calloc(1, sizeof(*l));
@@ -185,14 +198,16 @@ struct load_result load_run(const struct load_target *target, const struct load_
     l->left = INT64_MAX;
     l->latencies_us = latencies_us;
     open_conns(l);
-    int64_t start_ns = clk_now_ns();
-    l->stop_ns = start_ns + plan->ms * 1000000;
+    int64_t cpu_before_ns = cpu_ns(target->pid);
+    l->stop_ns = clk_now_ns() + plan->ms * 1000000;
     serve(l);
+    int64_t cpu_spent_ns = cpu_ns(target->pid) - cpu_before_ns;
     close_conns(l);
     return (struct load_result){.good = l->good,
                                 .bad = l->bad,
                                 .per_second = (double)l->good * 1000 / (double)plan->ms,
-                                .p99_us = percentile_99(l)};
+                                .p99_us = percentile_99(l),
+                                .cpu_us = (double)cpu_spent_ns / 1000 / (double)(l->good + 1)};
 }
 
 bool load_all(const struct load_target *target, int connections, int64_t count)

@@ -24,6 +24,7 @@ typedef enum load_verdict load_answer_fn(void *arg, int connection, const char *
 
 struct load_target {
     int port;
+    int pid; /* whose CPU time is measured; 0: nobody's */
     load_next_fn *next;
     load_answer_fn *answer;
     void *arg;
@@ -38,6 +39,7 @@ struct load_result {
     int64_t good, bad;
     double per_second; /* good ones */
     int64_t p99_us;
+    double cpu_us; /* of the process `pid`, for each good answer */
 };
 
 struct load_result load_run(const struct load_target *target, const struct load_plan *plan);

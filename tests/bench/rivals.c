@@ -64,7 +64,9 @@ struct proc *ceiling_start(int threads, struct load_target *ret)
         (struct load_target){.port = (int)port_free(), .next = ceiling_next, .answer = http_answer};
     port_text(ret->port, port);
     port_text(threads, count);
-    return start(argv, ret->port);
+    struct proc *p = start(argv, ret->port);
+    ret->pid = proc_pid(p);
+    return p;
 }
 
 /* ---- Redis */
@@ -123,6 +125,7 @@ struct proc *redis_start(struct load_target *ret)
     struct proc *p = start(argv, ret->port);
     if (!load_all(ret, 1, 1))
         harness_fail("Redis does not take the script");
+    ret->pid = proc_pid(p);
     ret->next = redis_next;
     ret->answer = redis_answer;
     return p;

@@ -143,6 +143,7 @@ static void measure(struct dc *dc, const struct bench_plan *plan, const char *na
     struct fleet fleet = {.prefix = prefix, .windows = windows};
     auto_free struct slice *slices = calloc((size_t)(windows + SERVERS), sizeof(*slices));
     const struct load_target ours = {.port = dc_port(dc, DC_LOCAL, 0),
+                                     .pid = dc_pid(dc, DC_LOCAL, 0),
                                      .next = topup_next,
                                      .answer = topup_answer,
                                      .arg = &fleet};

@@ -167,13 +167,13 @@ static bool play(struct demo *d)
     struct replay_config config = {
         .plan = d->plan, .tally = d->tally, .first_due_ms = d->first_due_ms, .servers = SERVERS};
     size_t happened = 0;
-    int64_t line_ms = trace_length_ms(d) / PROGRESS_LINES;
+    int64_t line_ms = max_i64(1000, trace_length_ms(d) / PROGRESS_LINES);
     int64_t next_line_ms = d->first_due_ms + line_ms;
 
     for (int i = 0; i < SERVERS; i++)
         config.ports[i] = dc_port(d->dc, DC_SERVER, i);
     auto_replay struct replay *replay = replay_start(&config);
-    while (!replay_is_done(replay)) {
+    while (!replay_is_done(replay) || happened < INCIDENTS) {
         if (nap(NAP_MS))
             return false;
         while (happened < INCIDENTS && clk_now_ms() >= incident_due_ms(d, &incidents[happened]))

@@ -5,7 +5,7 @@
 
 #define HOUR_S 3600
 #define DAY_S 86400
-#define LATE_HOURS 8 /* for the answers that the last requests wait for */
+#define LATE_S 8 /* in real seconds, for the answers that the last requests wait for */
 
 static const char *const zones[] = {"Europe/Berlin", "America/New_York", "Asia/Tokyo"};
 
@@ -52,8 +52,8 @@ struct plan *plan_new(const struct trace *t, int64_t seconds)
     p->cap_of_key = malloc(keys * sizeof(*p->cap_of_key));
     CHECK(p->cap_of_key != NULL);
     p->starts_at_s = first_s / HOUR_S * HOUR_S;
-    p->ends_at_s = (last_s / HOUR_S + 1 + LATE_HOURS) * HOUR_S;
     p->speed = max_i64(1, (last_s - first_s) / seconds);
+    p->ends_at_s = last_s + LATE_S * p->speed;
     for (size_t i = 0; i < keys; i++)
         p->cap_of_key[i] = -1;
     for (int i = 0; i < p->caps_count; i++) {

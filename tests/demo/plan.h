@@ -22,9 +22,9 @@ struct plan {
     struct plan_cap caps[PLAN_CAPS_MAX]; /* the most requested first */
     int caps_count;
     int16_t *cap_of_key; /* -1: no cap */
-    int64_t starts_at_s; /* the caps' bounds, whole hours around the trace */
-    int64_t ends_at_s;
-    int64_t speed; /* calendar seconds in a real one */
+    int64_t starts_at_s; /* the caps' bounds: from the hour of the first request ... */
+    int64_t ends_at_s;   /* ... to a while after the last */
+    int64_t speed;       /* calendar seconds in a real one */
 };
 
 /* The most requested keys become caps; the trace is to take `seconds`. */

@@ -20,7 +20,7 @@ struct tally *tally_new(const struct plan *p)
 
     CHECK(t != NULL && pthread_mutex_init(&t->mutex, NULL) == 0);
     t->plan = p;
-    t->hours = (size_t)((p->ends_at_s - p->starts_at_s) / HOUR_S);
+    t->hours = (size_t)div_ceil(p->ends_at_s - p->starts_at_s, HOUR_S);
     t->granted_by_hour = counters(t->hours);
     t->refused_by_hour = counters(t->hours);
     for (int i = 0; i < p->caps_count; i++)

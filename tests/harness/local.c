@@ -78,7 +78,8 @@ static void write_topup(struct js_writer *w, const struct speaker *s, const char
 #define AT(member) offsetof(struct heard, member)
 static const struct js_field heard_fields[] = {
     {.name = "granted",      .kind = JS_I64,  .offset = AT(granted), .max = UNITS_MAX},
-    {.name = "keep",         .kind = JS_I64,  .offset = AT(keep), .max = UNITS_MAX, .nullable = true, .optional = true},
+    {.name = "keep",         .kind = JS_I64,  .offset = AT(keep), .max = UNITS_MAX,
+     .nullable = true, .optional = true},
     {.name = "left",         .kind = JS_I64,  .offset = AT(left), .max = UNITS_MAX},
     {.name = "starts_in_ms", .kind = JS_I64,  .offset = AT(starts_in_ms), .max = UNITS_MAX},
     {.name = "ends_in_ms",   .kind = JS_I64,  .offset = AT(ends_in_ms), .max = UNITS_MAX},

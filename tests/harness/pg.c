@@ -185,11 +185,42 @@ void pg_stop(struct pg *pg)
     pg->server = proc_free(pg->server);
 }
 
+/*
+ * The segment of System V shared memory that it uses, -1 if there is none: the
+ * seventh line of the postmaster's pid file has its key and id.
+ */
+static int segment_of(const struct pg *pg)
+{
+    char path[4200], line[128] = "";
+    int id = -1;
+
+    snprintf(path, sizeof(path), "%s/postmaster.pid", pg->data);
+    FILE *f = fopen(path, "re");
+    for (int i = 0; f && i < 7 && fgets(line, sizeof(line), f); i++)
+        continue;
+    if (f)
+        fclose(f);
+    return f && sscanf(line, "%*u %d", &id) == 1 ? id : -1;
+}
+
+static bool is_detached(void *arg)
+{
+    const int *id = arg;
+    struct shmid_ds segment;
+
+    return *id < 0 || shmctl(*id, IPC_STAT, &segment) != 0 || segment.shm_nattch == 0;
+}
+
+/* The next start on the same data is refused while a backend has not quite died yet. */
 void pg_kill(struct pg *pg)
 {
+    int segment = segment_of(pg);
+
     if (pg->server)
         proc_kill(pg->server);
     pg->server = proc_free(pg->server);
+    if (!harness_await(is_detached, &segment, STOP_MS))
+        fail_with_log(pg, "leaves backends behind");
 }
 
 void pg_freeze(struct pg *pg)
@@ -209,22 +240,14 @@ void pg_restart(struct pg *pg)
 }
 
 /*
- * A killed postmaster leaves its segment of System V shared memory behind, of
- * which a host has only so many; the next start on the same data would reuse
- * it.  The seventh line of its pid file has the segment's key and id.
+ * A killed postmaster leaves its segment behind, of which a host has only so
+ * many; the next start on the same data would reuse it.
  */
 static void remove_segment(const struct pg *pg)
 {
-    char path[4200], line[128] = "";
-    int id = -1;
+    int id = segment_of(pg);
 
-    snprintf(path, sizeof(path), "%s/postmaster.pid", pg->data);
-    FILE *f = fopen(path, "re");
-    for (int i = 0; f && i < 7 && fgets(line, sizeof(line), f); i++)
-        continue;
-    if (f)
-        fclose(f);
-    if (f && sscanf(line, "%*u %d", &id) == 1)
+    if (id >= 0)
         (void)shmctl(id, IPC_RMID, NULL);
 }
 

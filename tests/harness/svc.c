@@ -12,9 +12,8 @@
 
 struct svc {
     char program[256];
-    char port_setting[VALUE_SIZE];
-    char db_setting[VALUE_SIZE];
-    const char *env[ENV_MAX + 1];
+    char settings[ENV_MAX][VALUE_SIZE]; /* ours: a restart outlives what the caller gave */
+    const char *env[ENV_MAX + 1];       /* into `settings`, NULL-terminated */
     int port;
     struct proc *proc;
     struct client *client;
@@ -41,18 +40,24 @@ static void launch(struct svc *s)
         harness_fail("%s does not start", s->program);
 }
 
+static void set(struct svc *s, size_t i, const char *setting)
+{
+    CHECK(i < ENV_MAX && strlen(setting) < VALUE_SIZE);
+    (void)strcpy(s->settings[i], setting);
+    s->env[i] = s->settings[i];
+}
+
 static void set_env(struct svc *s, const struct svc_options *o)
 {
+    char setting[VALUE_SIZE];
     size_t count = 0;
 
-    (void)snprintf(s->port_setting, sizeof(s->port_setting), "%s_PORT=%d", o->prefix, s->port);
-    (void)snprintf(s->db_setting, sizeof(s->db_setting), "%s_DB=%s", o->prefix, o->conninfo);
-    s->env[count++] = s->port_setting;
-    s->env[count++] = s->db_setting;
-    for (size_t i = 0; o->env != NULL && o->env[i] != NULL; i++) {
-        CHECK(count < ENV_MAX);
-        s->env[count++] = o->env[i];
-    }
+    (void)snprintf(setting, sizeof(setting), "%s_PORT=%d", o->prefix, s->port);
+    set(s, count++, setting);
+    (void)snprintf(setting, sizeof(setting), "%s_DB=%s", o->prefix, o->conninfo);
+    set(s, count++, setting);
+    for (size_t i = 0; o->env != NULL && o->env[i] != NULL; i++)
+        set(s, count++, o->env[i]);
 }
 
 struct svc *svc_start(const struct svc_options *o)

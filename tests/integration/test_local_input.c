@@ -34,7 +34,6 @@ static const struct row bad_topups[] = {
     {"trailing garbage",         "/topup", ONE(GOOD) "x", NULL},
     {"a duplicate member",       "/topup", "{\"server\":\"s\",\"server\":\"s\"}", NULL},
     {"no items member",          "/topup", HEAD "\"x\":1}", "/x"},
-    {"no item",                  "/topup", HEAD "\"items\":[]}", "/items"},
     {"items not an array",       "/topup", HEAD "\"items\":{}}", "/items"},
     {"an item not an object",    "/topup", ONE("1"), "/items/0"},
     {"an unknown member",        "/topup", ONE("{" KEY COUNTERS ",\"want\":1,\"x\":1}"), "/items/0/x"},
@@ -167,6 +166,19 @@ Test(local_input, a_thousand_items_are_answered_and_one_more_is_refused)
     cr_assert(client_expect(svc_client(l), 400, "POST", "/topup", buf_text(&too_many), &answer, &e),
               "%s", e.msg);
     cr_assert_str_eq(pointer_of(&answer), "/items");
+}
+
+Test(local_input, a_topup_without_items_only_says_that_the_server_is_there)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), NULL);
+    struct answer answer = {0};
+    struct err e = {0};
+
+    cr_assert(client_expect(svc_client(l), 200, "POST", "/topup", ONE(""), &answer, &e), "%s",
+              e.msg);
+    cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(answer.json, "items")), 0);
+    cr_assert_eq(pg_i64(pg_conninfo_of(db), "SELECT count(*) FROM local.server"), 1);
 }
 
 Test(local_input, a_body_beyond_a_mebibyte_is_too_large_and_one_that_is_no_json_is_unsupported)

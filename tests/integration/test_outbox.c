@@ -292,6 +292,25 @@ Test(outbox, delivers_what_was_committed_byte_for_byte)
     receiver_stop(h);
 }
 
+/* Or the relay would ask again and again at full speed. */
+Test(outbox, an_empty_outbox_has_nothing_due)
+{
+    struct httpd *h = receive(0);
+    struct sender s = sender_to(httpd_port(h));
+    struct outbox_depth depth = {0};
+    struct err e = {0};
+
+    cr_assert(outbox_measure(s.db, outbox_sql_of("meta"), &depth, &e), "%s", e.msg);
+    cr_expect_eq(depth.rows, 0);
+    cr_expect_eq(depth.next_due_ms, -1);
+    put(&s, "/messages/one", "{}");
+    cr_assert(outbox_measure(s.db, outbox_sql_of("meta"), &depth, &e), "%s", e.msg);
+    cr_expect_eq(depth.rows, 1);
+    cr_expect_eq(depth.next_due_ms, 0);
+    sender_done(&s);
+    receiver_stop(h);
+}
+
 Test(outbox, nothing_is_sent_of_a_transaction_that_rolled_back)
 {
     struct httpd *h = receive(0);

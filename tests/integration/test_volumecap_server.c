@@ -345,6 +345,25 @@ Test(server, exactly_the_total_is_granted_to_many_clients_at_once)
     await_pool("ad", 0, 0, 1000);
 }
 
+static bool somebody_waits(void *arg)
+{
+    return waiting_wanted(server->waiting, arg) > 0;
+}
+
+/* Defined a moment ago: the client may be quicker than the watch. */
+Test(server, a_consume_waits_for_a_cap_that_is_on_its_way)
+{
+    struct spree spree = {.asked = 1, .cap = "ad"};
+    struct fake_window w = day("ad", 1000);
+    char cap[] = "ad";
+
+    cr_assert(pthread_create(&spree.thread, NULL, spend_all, &spree) == 0);
+    cr_assert(harness_await(somebody_waits, cap, SOON_MS));
+    announce_window(&w);
+    pthread_join(spree.thread, NULL);
+    cr_assert(spree.granted == 1);
+}
+
 /* ---- used up, out of reach */
 
 Test(server, used_up_is_answered_from_memory)

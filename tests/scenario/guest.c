@@ -25,8 +25,8 @@ void guest_use_ledger(struct guest *g, const char *folder, const char *file)
 
 static void spawn(struct guest *g)
 {
-    char env[4][300];
-    const char *const list[] = {env[0], env[1], env[2], env[3], NULL};
+    char env[5][300];
+    const char *const list[] = {env[0], env[1], env[2], env[3], g->entries ? env[4] : NULL, NULL};
     const char *const argv[] = {VOLUMECAP_BIN "/volumecap-server", NULL};
     char log[300];
 
@@ -34,6 +34,7 @@ static void spawn(struct guest *g)
     snprintf(env[1], sizeof(env[1]), "SERVER_LEDGER=%s", g->ledger);
     snprintf(env[2], sizeof(env[2]), "SERVER_PORT=%d", g->port);
     snprintf(env[3], sizeof(env[3]), "SERVER_LOCAL_URL=http://127.0.0.1:%d", g->local_port);
+    snprintf(env[4], sizeof(env[4]), "SERVER_LEDGER_ENTRIES=%d", g->entries);
     snprintf(log, sizeof(log), "%s.log", g->ledger);
     CHECK(g->proc == NULL);
     g->proc = proc_start(&(struct proc_options){.argv = argv, .env = list, .log = log});
@@ -61,7 +62,7 @@ void guest_kill(struct guest *g)
 
 void guest_stop(struct guest *g)
 {
-    (void)proc_stop(g->proc, STOP_MS);
+    cr_expect_eq(proc_stop(g->proc, STOP_MS), 0);
     g->proc = proc_free(g->proc);
 }
 

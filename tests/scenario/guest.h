@@ -11,6 +11,7 @@
 struct guest {
     char name[NAME_SIZE];
     char ledger[256];
+    int entries; /* room of the ledger; 0: the default */
     int port, local_port;
     struct proc *proc;     /* NULL: not running */
     struct client *client; /* of it, once it is ready */

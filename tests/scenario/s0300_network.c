@@ -3,6 +3,8 @@
  * or late, each unit is granted once and none is stranded.
  */
 
+#include <stdio.h>
+
 #include "tests/harness/proxy.h"
 #include "tests/scenario/guest.h"
 
@@ -92,4 +94,24 @@ Test(scenario, s0306_a_server_that_is_cut_off_spends_its_slice_and_then_says_not
 
     proxy_inject(proxy, "", PROXY_PASS, 0);
     cr_expect_eq(spend(g.client, "s0306", 50), 50);
+}
+
+/* What it does not understand it refuses as a whole; what it can do without may be left out. */
+Test(scenario, s0307_a_server_of_another_version_is_served_rightly_or_refused)
+{
+    auto_scene struct scene *s = scene_join();
+    static const char body[] =
+        "{\"server\":\"s0307\",\"incarnation\":\"6a1c2f0e-52a5-4a1c-9b0a-0d3b8a4f2c11\","
+        "\"generation\":1,\"process\":\"0f9d7f0a-7a67-4b0e-8d8c-6b2f1d1a9e22\",\"items\":["
+        "{\"cap\":\"s0307\",\"starts_at\":\"" TODAY "\",\"granted_known\":0,\"returned\":0,"
+        "\"consumed\":0,\"refunded\":0,\"want\":1%s}]}";
+    char newer[1024], older[1024];
+
+    snprintf(newer, sizeof(newer), body, ",\"priority\":1");
+    snprintf(older, sizeof(older), body, "");
+    cap_open(s, (struct cap){"s0307", .total = 1000}, TODAY);
+    cr_expect_eq(status_of(s->local, "POST", "/topup", newer), 400);
+    cr_expect_eq(at_slice(s, "s0307", TODAY, "s0307", "granted"), -1);
+    cr_expect_eq(status_of(s->local, "POST", "/topup", older), 200);
+    cr_expect_eq(at_slice(s, "s0307", TODAY, "s0307", "granted"), 50);
 }

@@ -15,7 +15,7 @@
 #include "common/base/check.h"
 #include "tests/scenario/guest.h"
 
-static const char *const environment[] = {"LOCAL_SUSPECT_MS=500", "LOCAL_PRESUME_MS=4000", NULL};
+static const char *const environment[] = {"LOCAL_SUSPECT_MS=500", "LOCAL_PRESUME_MS=5000", NULL};
 SCENE_SUITE(.servers = 1, .env = environment);
 
 /* A server that holds its first slice of a new cap; both have that name. */
@@ -169,4 +169,27 @@ Test(scenario, s0318_a_server_that_stops_returns_what_a_killed_one_left)
     eventually(at_slice(s, "s0318", TODAY, "s0318", "held") == 0);
     cr_expect_eq(at_slice(s, "s0318", TODAY, "s0318", "consumed"), 3);
     cr_expect_eq(spend(s->servers[0], "s0318", 300), 197);
+}
+
+/* Nothing is granted that could not be recorded: not here, not now, but not used up either. */
+Test(scenario, s0319_caps_for_which_a_ledger_has_no_room_are_out_of_reach_there)
+{
+    auto_scene struct scene *s = scene_join();
+    auto_guest struct guest g = guest_new(s, "s0319");
+    enum verdict v = VERDICT_NO_ANSWER;
+    int unreachable = 0;
+    char id[16];
+
+    g.entries = 16;
+    guest_start(&g);
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "s0319-%d", i);
+        cap_open(s, (struct cap){id, .total = 100}, TODAY);
+        eventually(at_client(g.client, id, TODAY, "granted") >= 0);
+        v = client_consume(g.client, id, 1, NULL).verdict;
+        cr_expect(v == VERDICT_GRANTED || v == VERDICT_UNREACHABLE, "%s", verdict_name(v));
+        unreachable += v == VERDICT_UNREACHABLE;
+    }
+    cr_expect_geq(unreachable, 4);
+    cr_expect_eq(spend(s->servers[0], id, 200), v == VERDICT_GRANTED ? 99 : 100);
 }

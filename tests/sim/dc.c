@@ -86,8 +86,8 @@ static void watch_silence(struct world *w, int window, int server, int incarnati
         return;
     if (w->breakage == BREAK_RECLAIM)
         reclaim(&here->pool, s);
-    here->pool.wanted -= s->wanted;
-    s->wanted = 0;
+    struct pool_topup forgotten = pool_forget_wish(&here->pool, s);
+    apply(w, dc, window, s, &forgotten);
     if (silent_ms >= PRESUME_MS && s->presumed != pool_slice_rest(s)) {
         struct pool_topup t = pool_presume(&here->pool, s);
         w->was_presumed[window] = true;

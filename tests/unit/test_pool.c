@@ -222,6 +222,53 @@ Test(pool, a_refund_after_all_was_spent_is_news)
     cr_expect(topup(&p, &s, &refunded).news == POOL_NEWS_CHANGED);
 }
 
+/* `c` was told that nothing is left elsewhere, and says so from memory. */
+Test(pool, a_refund_while_units_are_left_is_news_too)
+{
+    struct pool p = pool_of(10);
+    struct pool_slice b = {0}, c = {0};
+    (void)topup_want(&p, &b, 5);
+    const struct pool_report spent = {.granted_known = 5, .consumed = 5, .rate_milli = -1};
+    (void)topup(&p, &b, &spent);
+    cr_expect(eq(i64, topup_want(&p, &c, 7).answer.left, 0));
+
+    const struct pool_report refunded = {
+        .granted_known = 5, .consumed = 5, .refunded = 5, .rate_milli = -1};
+    cr_expect(topup(&p, &b, &refunded).news == POOL_NEWS_CHANGED);
+}
+
+Test(pool, knows_a_slice_that_cannot_be_its_own)
+{
+    const struct pool p = pool_of(10);
+
+    cr_expect(pool_has_slice(&p, &(struct pool_slice){0}));
+    cr_expect(not(pool_has_slice(&p, &(struct pool_slice){.granted = 1})));
+    cr_expect(not(pool_has_slice(&p, &(struct pool_slice){.presumed = 1})));
+    cr_expect(not(pool_has_slice(&p, &(struct pool_slice){.wanted = 1})));
+}
+
+Test(pool, no_slice_is_larger_than_its_bound_unless_somebody_waits_for_more)
+{
+    struct pool p = pool_of(1000);
+    struct pool_slice s = {0};
+    struct pool_report r = {.want = 1, .rate_milli = 300000};
+
+    cr_expect(eq(i64, topup(&p, &s, &r).answer.granted, pool_slice_max(&p)));
+}
+
+Test(pool, a_silent_servers_wish_is_forgotten)
+{
+    struct pool p = pool_of(10);
+    struct pool_slice a = {0}, b = {0};
+    (void)topup_want(&p, &a, 10);
+    (void)topup_want(&p, &b, 3);
+    cr_expect(eq(i64, p.wanted, 3));
+
+    struct pool_topup t = pool_forget_wish(&p, &b);
+    cr_expect(eq(i64, t.pool.wanted, 0));
+    cr_expect(eq(i64, t.slice.wanted, 0));
+}
+
 static const struct {
     const char *name;
     int64_t spent, held, requested;

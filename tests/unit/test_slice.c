@@ -51,13 +51,14 @@ Test(slice, without_demand_since_the_last_grant_nothing_more_is_wanted)
     cr_expect(eq(i64, slice_want(&s, 0, 5000), 0));
 }
 
-Test(slice, asks_for_what_consumers_wait_for_and_a_second_of_demand)
+Test(slice, asks_for_what_consumers_wait_for_and_leaves_the_rest_to_the_pool)
 {
     struct slice s = held(50);
 
     s.short_of = 7;
-    cr_expect(eq(i64, slice_want(&s, 0, 4000), 11));
-    cr_expect(eq(i64, slice_want(&s, 0, RATE_UNKNOWN), 8));
+    cr_expect(eq(i64, slice_want(&s, 0, 4000), 7));
+    s.short_of = 0;
+    cr_expect(eq(i64, slice_want(&s, 0, 4000), 1));
 }
 
 Test(slice, of_a_dry_pool_nothing_is_asked_unless_somebody_waits)
