@@ -3,7 +3,8 @@
 -- Definitions of several data centres.  Each is changed only at its home and
 -- read everywhere.  Two homes may define the same id before they hear of each
 -- other: each data centre then keeps both, and the one whose home has the lower
--- name is the cap.
+-- name is the cap.  What is there already has the home "local", the name of a
+-- data centre that was never given another.
 
 ALTER TABLE meta.cap
     ADD COLUMN home text COLLATE "C" NOT NULL DEFAULT 'local'

@@ -198,6 +198,11 @@ static struct trade_ask needs(const struct pool *p)
     };
 }
 
+bool trade_is_needed(const struct pool *p)
+{
+    return needs(p).want > 0 || pool_pending(p) > 0;
+}
+
 void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
                 struct trade_ask *ret)
 {

@@ -103,6 +103,9 @@ void trade_send(struct pool *p, struct trade_peer *q, int64_t n);
 void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
                 struct trade_ask *ret);
 
+/* Would trade_plan() ask anyone for anything? */
+bool trade_is_needed(const struct pool *p);
+
 /* The even share of the index-th of `count` DCs; the remainder goes to the first. */
 int64_t trade_share(int64_t total, size_t count, size_t index);
 

@@ -9,14 +9,17 @@
 #include "services/local-svc/committer.h"
 #include "services/local-svc/config.h"
 #include "services/local-svc/local_metrics.h"
+#include "services/local-svc/peers.h"
 #include "services/local-svc/watch.h"
 
 struct local_app {
     struct local_config config;
+    struct peers peers;
     struct local_metrics metrics;
     struct db *db;
     struct committer *committer;
-    struct watch *watch;
+    struct watch *watch;                 /* of windows, for servers */
+    struct watch *rows;                  /* of rows, for who tells other data centres */
     atomic_int_least64_t active_servers; /* seen lately; at least 1 */
 };
 
@@ -27,7 +30,7 @@ extern const size_t local_routes_count;
 extern const char *const local_no_query[];
 
 httpd_handler handle_topup, handle_return, handle_put_interval, handle_watch, handle_get_pools,
-    handle_get_pool, handle_audit;
+    handle_get_pool, handle_audit, handle_get_rows, handle_post_rows;
 
 /* What to do with an answered or failed job of the queue; see committer.h. */
 committer_done topup_done;

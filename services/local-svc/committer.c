@@ -121,7 +121,8 @@ static void complete(struct committer *c, size_t first, size_t count, const stru
 /* Commits `count` jobs together; a request that cannot be committed must not take others down. */
 static void commit_jobs(struct committer *c, size_t first, size_t count)
 {
-    struct topup_batch batch = {.requests = &c->requests[first], .count = count};
+    struct topup_batch batch = {
+        .requests = &c->requests[first], .count = count, .peers = c->config.peers};
     struct err e = {0};
 
     if (commit(c, &batch, &e)) {

@@ -12,6 +12,8 @@ struct local_config {
     int64_t threads;
     int64_t connections_max;
     int64_t request_timeout_ms;
+    const char *dc;
+    const char *peers;
     const char *log_level;
     const char *conninfo;
     int64_t db_conns_max;

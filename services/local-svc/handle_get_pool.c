@@ -3,34 +3,54 @@
 
 /* GET /pools/{cap} */
 
-/* Both are sorted by window, newest first: `next` is the first slice not yet written. */
-static size_t write_pool(struct js_writer *w, const struct pool_view *p,
-                         const struct pool_views *views, size_t next,
+/* All are sorted by window, newest first: what is written next belongs to the next pool. */
+struct cursor {
+    const struct pool_views *views;
+    size_t slice, peer; /* the first that is not yet written */
+};
+
+static void write_slices(struct js_writer *w, struct cursor *at, int64_t starts_at_ms,
                          const struct silence_limits *limits)
 {
-    js_object(w, NULL);
-    pool_json(w, p);
+    const struct pool_views *v = at->views;
+
     js_array(w, "slices");
-    for (; next < views->slices_count && views->slices[next].starts_at_ms == p->key.starts_at_ms;
-         next++)
-        slice_json(w, &views->slices[next], limits);
+    for (; at->slice < v->slices_count && v->slices[at->slice].starts_at_ms == starts_at_ms;
+         at->slice++)
+        slice_json(w, &v->slices[at->slice], limits);
     js_array_end(w);
-    js_object_end(w);
-    return next;
 }
 
-static void encode(const char *cap, const struct pool_views *views,
-                   const struct silence_limits *limits, struct buf *out)
+static void write_peers(struct js_writer *w, struct cursor *at, int64_t starts_at_ms)
 {
+    const struct pool_views *v = at->views;
+
+    js_array(w, "peers");
+    for (; at->peer < v->peers_count && v->peers[at->peer].starts_at_ms == starts_at_ms; at->peer++)
+        peer_json(w, &v->peers[at->peer]);
+    js_array_end(w);
+}
+
+static void encode(const struct local_app *app, const char *cap, const struct pool_views *views,
+                   struct buf *out)
+{
+    const struct silence_limits limits = {app->config.suspect_ms, app->config.presume_ms};
     struct js_writer w = {.out = out};
-    size_t next = 0;
+    struct cursor at = {.views = views};
 
     js_object(&w, NULL);
     js_text(&w, "cap", cap);
     js_bool(&w, "more", views->more);
     js_array(&w, "pools");
-    for (size_t i = 0; i < views->pools_count; i++)
-        next = write_pool(&w, &views->pools[i], views, next, limits);
+    for (size_t i = 0; i < views->pools_count; i++) {
+        const struct pool_view *p = &views->pools[i];
+
+        js_object(&w, NULL);
+        pool_json(&w, p, app->peers.self);
+        write_peers(&w, &at, p->key.starts_at_ms);
+        write_slices(&w, &at, p->key.starts_at_ms, &limits);
+        js_object_end(&w);
+    }
     js_array_end(&w);
     js_object_end(&w);
 }
@@ -39,7 +59,6 @@ bool handle_get_pool(void *arg, const struct httpd_request *req, struct httpd_re
                      struct err *e)
 {
     const struct local_app *app = arg;
-    const struct silence_limits limits = {app->config.suspect_ms, app->config.presume_ms};
     auto_pool_views struct pool_views views = {0};
 
     if (!httpd_query_only(req, local_no_query, e))
@@ -48,6 +67,6 @@ bool handle_get_pool(void *arg, const struct httpd_request *req, struct httpd_re
         return err_set(e, ERR_INVALID, "the cap in the path is not a name");
     if (!store_pools_of(app->db, req->params[0], &views, e))
         return false;
-    encode(req->params[0], &views, &limits, &reply->body);
+    encode(app, req->params[0], &views, &reply->body);
     return true;
 }

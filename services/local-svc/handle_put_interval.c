@@ -17,6 +17,8 @@ static const struct js_field fields[] = {
     {.name = "ends_at",            .kind = JS_TIME, .offset = AT(ends_at_ms)},
     {.name = "state",              .kind = JS_ENUM, .offset = AT(state), .names = states},
     {.name = "total",              .kind = JS_I64,  .offset = AT(total), .max = UNITS_MAX},
+    {.name = "total_max",          .kind = JS_I64,  .offset = AT(total_max), .max = UNITS_MAX, .optional = true},
+    {.name = "home",               .kind = JS_NAME, .offset = AT(home), .optional = true},
     {.name = "paused",             .kind = JS_BOOL, .offset = AT(paused)},
     {.name = "topup_fraction",     .kind = JS_PPM,  .offset = AT(topup_ppm)},
     {.name = "slice_max_fraction", .kind = JS_PPM,  .offset = AT(slice_max_ppm)},
@@ -68,7 +70,12 @@ bool handle_put_interval(void *arg, const struct httpd_request *req, struct http
     struct units_moved moved = {0};
 
     (void)reply;
-    if (!decode(req, &announced, e) || !store_interval(app->db, &announced, &moved, e))
+    if (!decode(req, &announced, e))
+        return false;
+    /* This data centre is "" below, so that it may be given another name. */
+    if (strcmp(announced.home, app->peers.self) == 0)
+        announced.home[0] = '\0';
+    if (!store_interval(app->db, &app->peers, &announced, &moved, e))
         return false;
     local_metrics_moved(&app->metrics, &moved);
     return true;

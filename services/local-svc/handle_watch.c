@@ -1,5 +1,4 @@
 #include "services/local-svc/app.h"
-#include "services/local-svc/watch_json.h"
 
 /* GET /watch?since=&wait_ms= */
 
@@ -20,7 +19,7 @@ bool handle_watch(void *arg, const struct httpd_request *req, struct httpd_reply
 {
     static const char *const known[] = {"since", "wait_ms", NULL};
     const struct local_app *app = arg;
-    auto_watch_news struct watch_news *news = NULL;
+    auto_watch_page struct watch_page page = {0};
     int64_t since = 0, wait_ms = 0;
     bool is_suspended = false;
 
@@ -31,8 +30,8 @@ bool handle_watch(void *arg, const struct httpd_request *req, struct httpd_reply
         return false;
     if (is_suspended)
         return true;
-    if (!store_watch(app->db, since, &news, e))
+    if (!watch_load_windows(app->db, since, WATCH_ROWS_MAX, &page, e))
         return false;
-    watch_json(news, &reply->body);
+    buf_add(&reply->body, page.body.data, page.body.len);
     return true;
 }

@@ -23,6 +23,14 @@ static const struct row {
      "Units reported to this replica as consumed.", NULL},
     {M(refunded), METRIC_COUNTER, "volumecap_pool_units_refunded_total",
      "Units reported to this replica as refunded.", NULL},
+    {M(received), METRIC_COUNTER, "volumecap_pool_units_received_total",
+     "Units that this replica booked as received from other data centres.", NULL},
+    {M(sent), METRIC_COUNTER, "volumecap_pool_units_sent_total",
+     "Units that this replica sent to other data centres.", NULL},
+    {M(rows), METRIC_COUNTER, "volumecap_rows_total",
+     "Rows of other data centres, by what became of them.", "verdict"},
+    {M(rows_watchers), METRIC_GAUGE, "volumecap_rows_watchers",
+     "Suspended calls that wait for rows to tell.", NULL},
     {M(items), METRIC_COUNTER, "volumecap_topup_items_total",
      "Items of topups and returns, by what was answered.", "state"},
     {M(batch_items), METRIC_HISTOGRAM_COUNT, "volumecap_topup_batch_items",
@@ -63,6 +71,8 @@ void local_metrics_moved(const struct local_metrics *m, const struct units_moved
     metric_inc(m->returned, moved->returned);
     metric_inc(m->consumed, moved->consumed);
     metric_inc(m->refunded, moved->refunded);
+    metric_inc(m->received, moved->received);
+    metric_inc(m->sent, moved->sent);
 }
 
 void local_metrics_counts(const struct local_metrics *m, const struct store_counts *counts)

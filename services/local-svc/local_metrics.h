@@ -9,7 +9,8 @@
 struct local_metrics {
     struct metric *minted, *burned, *granted, *returned, *consumed, *refunded;
     struct metric *items, *batch_items, *commit_seconds;
-    struct metric *watchers;
+    struct metric *received, *sent, *rows;
+    struct metric *watchers, *rows_watchers;
     struct metric *pools, *slices, *servers, *presumed;
     struct metric *audit_violations;
 };

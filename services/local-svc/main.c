@@ -5,9 +5,12 @@
 #include "common/base/log.h"
 #include "common/io/service.h"
 #include "services/local-svc/app.h"
+#include "services/local-svc/store_peers.h"
+#include "services/local-svc/store_rows.h"
 #include "services/local-svc/ticker.h"
 
 #define BODY_MAX ((int64_t)1024 * 1024)
+#define ROWS_WATCHERS_MAX 100
 
 extern const char openapi_json[];
 
@@ -62,6 +65,7 @@ static struct committer_config committer_settings(struct local_app *app)
     return (struct committer_config){
         .db = app->db,
         .queue_items_max = app->config.queue_items_max,
+        .peers = &app->peers,
         .active_servers = &app->active_servers,
         .metrics = &app->metrics,
         .done = topup_done,
@@ -73,8 +77,25 @@ static struct watch_config watch_settings(const struct local_app *app)
     return (struct watch_config){
         .db = app->db,
         .conninfo = app->config.conninfo,
+        .channel = STORE_CHANNEL,
+        .load = watch_load_windows,
+        .member = "windows",
         .watchers_max = app->config.watchers_max,
         .watchers = app->metrics.watchers,
+    };
+}
+
+/* Whoever tells other data centres is one process, or a few while one replaces another. */
+static struct watch_config rows_settings(const struct local_app *app)
+{
+    return (struct watch_config){
+        .db = app->db,
+        .conninfo = app->config.conninfo,
+        .channel = STORE_ROWS_CHANNEL,
+        .load = watch_load_rows,
+        .member = "rows",
+        .watchers_max = ROWS_WATCHERS_MAX,
+        .watchers = app->metrics.rows_watchers,
     };
 }
 
@@ -86,24 +107,29 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
 {
     auto_db struct db *db = NULL;
     auto_committer struct committer *committer = NULL;
-    auto_watch struct watch *watch = NULL;
-    auto_worker struct worker *ticker = NULL, *auditor = NULL;
+    auto_watch struct watch *watch = NULL, *rows = NULL;
+    auto_worker struct worker *ticker = NULL, *auditor = NULL, *trader = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
     if (!log_level_set_name(app->config.log_level, e) ||
+        !peers_parse(app->config.dc, app->config.peers, &app->peers, e) ||
         !db_open(app->config.conninfo, app->config.db_conns_max, app->config.db_acquire_timeout_ms,
                  metrics, &db, e))
         return false;
     app->db = db;
     const struct committer_config for_committer = committer_settings(app);
-    const struct watch_config for_watch = watch_settings(app);
-    if (!committer_start(&for_committer, &committer, e) || !watch_start(&for_watch, &watch, e))
+    const struct watch_config for_watch = watch_settings(app), for_rows = rows_settings(app);
+    if (!committer_start(&for_committer, &committer, e) || !watch_start(&for_watch, &watch, e) ||
+        !watch_start(&for_rows, &rows, e))
         return false;
     app->committer = committer;
     app->watch = watch;
+    app->rows = rows;
     const struct httpd_config http = http_settings(app, metrics);
     if (!worker_start(ticker_tick, app, &ticker, e) ||
-        !worker_start(auditor_tick, app, &auditor, e) || !httpd_start(&http, &httpd, e))
+        !worker_start(auditor_tick, app, &auditor, e) ||
+        (app->peers.count > 0 && !worker_start(trader_tick, app, &trader, e)) ||
+        !httpd_start(&http, &httpd, e))
         return false;
 
     log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
@@ -111,6 +137,7 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     httpd_drain(httpd);
     committer_drain(committer);
     watch_drain(watch);
+    watch_drain(rows);
     return true;
 }
 

@@ -2,7 +2,7 @@
 
 #include "common/domain/interval.h"
 
-void pool_json(struct js_writer *w, const struct pool_view *v)
+void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
 {
     const struct pool *p = &v->pool;
 
@@ -11,12 +11,15 @@ void pool_json(struct js_writer *w, const struct pool_view *v)
     js_text(w, "state", interval_state_names[v->state]);
     js_bool(w, "paused", p->paused);
     js_i64(w, "version", v->version);
+    js_text(w, "home", p->home ? self : v->home);
     js_i64(w, "requested", p->requested);
     js_i64(w, "minted", p->minted);
     js_i64(w, "burned", p->burned);
     js_i64(w, "effective", pool_effective(p));
     js_i64(w, "pending", pool_pending(p));
     js_i64(w, "free", pool_free(p));
+    js_i64(w, "received", p->received);
+    js_i64(w, "sent", p->sent);
     js_i64(w, "granted", p->granted);
     js_i64(w, "returned", p->returned);
     js_i64(w, "consumed", p->consumed);
@@ -27,6 +30,18 @@ void pool_json(struct js_writer *w, const struct pool_view *v)
     js_i64(w, "wanted", p->wanted);
     js_i64(w, "slice_max", pool_slice_max(p));
     js_i64(w, "strand_max", pool_strand_max(p));
+}
+
+void peer_json(struct js_writer *w, const struct peer_view *q)
+{
+    js_object(w, NULL);
+    js_text(w, "peer", q->peer);
+    js_i64(w, "sent", q->row.sent);
+    js_i64(w, "received", q->row.received);
+    js_i64(w, "in_transit", trade_in_transit(&q->row));
+    js_i64(w, "want", q->row.want);
+    js_i64(w, "free", q->row.free);
+    js_object_end(w);
 }
 
 static const char *slice_state(const struct slice_view *s, const struct silence_limits *limits)

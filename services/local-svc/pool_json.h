@@ -6,8 +6,11 @@
 #include "common/io/js.h"
 #include "services/local-svc/store_pools.h"
 
-/* The members of a pool, into an object that is open. */
-void pool_json(struct js_writer *w, const struct pool_view *p);
+/* The members of a pool, into an object that is open.  `self`: this data centre's name. */
+void pool_json(struct js_writer *w, const struct pool_view *p, const char *self);
+
+/* An account with another data centre, an element of an array. */
+void peer_json(struct js_writer *w, const struct peer_view *q);
 
 struct silence_limits {
     int64_t suspect_ms, presume_ms;

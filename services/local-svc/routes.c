@@ -8,6 +8,8 @@ const struct httpd_route local_routes[] = {
     {"GET",  "/watch",                       "watch",       200, handle_watch,        false},
     {"GET",  "/pools",                       "listPools",   200, handle_get_pools,    false},
     {"GET",  "/pools/{cap}",                 "getPool",     200, handle_get_pool,     false},
+    {"POST", "/rows",                        "postRows",    200, handle_post_rows,    true},
+    {"GET",  "/rows",                        "listRows",    200, handle_get_rows,     false},
     {"GET",  "/audit",                       "audit",       200, handle_audit,        false},
 };
 /* clang-format on */

@@ -1,10 +1,18 @@
 #include "services/local-svc/store_interval.h"
 
 #include "services/local-svc/store_rows.h"
+#include "services/local-svc/trading.h"
 
 struct interval_tx {
+    const struct peers *peers;
     const struct announcement *announced;
     struct units_moved moved;
+};
+
+/* What an announcement is compared with. */
+struct known {
+    int64_t version;
+    bool is_of_other_home;
 };
 
 /* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */
@@ -12,28 +20,30 @@ static bool insert_missing(struct db_conn *c, const struct announcement *a, stru
 {
     return db_query(c,
                     "INSERT INTO local.pool (cap, starts_at, ends_at, state, paused, version,"
-                    "                        topup_ppm, slice_max_ppm, autonomy_ms)"
+                    "                        topup_ppm, slice_max_ppm, autonomy_ms, home)"
                     "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
-                    "        $5, $6, $7)"
+                    "        $5, $6, $7, nullif($8, ''))"
                     "    ON CONFLICT DO NOTHING",
                     DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
                             db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
-                            db_i64(a->autonomy_ms)),
+                            db_i64(a->autonomy_ms), db_text(a->home)),
                     NULL, e);
 }
 
 /* Of a pool that is locked. */
-static bool load_version(struct db_conn *c, const struct window_key *key, int64_t *ret_version,
-                         struct err *e)
+static bool load_known(struct db_conn *c, const struct announcement *a, struct known *ret,
+                       struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
     if (!db_query(c,
-                  "SELECT version FROM local.pool"
+                  "SELECT version, home IS DISTINCT FROM nullif($3, '') FROM local.pool"
                   " WHERE cap = $1 AND starts_at = calendar.from_ms($2)",
-                  DB_ARGS(db_text(key->cap), db_i64(key->starts_at_ms)), &rows, e))
+                  DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_text(a->home)),
+                  &rows, e))
         return false;
-    *ret_version = db_get_i64(rows, 0, 0);
+    ret->version = db_get_i64(rows, 0, 0);
+    ret->is_of_other_home = db_get_bool(rows, 0, 1);
     return true;
 }
 
@@ -54,24 +64,41 @@ static bool save_definition(struct db_conn *c, const struct announcement *a, int
                     NULL, e);
 }
 
-/* What the pool becomes.  A window that is over mints nothing and burns nothing. */
-static void change(struct store_pool *p, const struct announcement *a, struct units_moved *ret)
+/* The new total; with other data centres, what that moves between them. */
+static void retarget(struct store_pool *p, const struct peers *peers, const struct announcement *a)
 {
     const struct pool before = p->pool;
 
-    p->state = (int)max_i64(p->state, a->state);
+    p->pool.requested_max = max_i64(before.requested_max, a->total_max);
+    p->pool = pool_retarget(&p->pool, a->total);
+    if (peers->count == 0)
+        return;
+    trading_share(p, peers, p->pool.minted - before.minted);
+    if (a->total < before.requested)
+        trading_send_home(p, peers, a->home);
+    trading_plan(p, peers);
+}
+
+/*
+ * What the pool becomes.  A window that is over mints nothing and burns
+ * nothing.  One that has another home than before is over: its units were
+ * minted by somebody else.
+ */
+static void change(struct store_pool *p, const struct peers *peers, const struct known *known,
+                   const struct announcement *a, struct units_moved *ret)
+{
+    const struct pool before = p->pool;
+
+    p->state = (int)max_i64(p->state, known->is_of_other_home ? INTERVAL_CLOSING : a->state);
     p->pool.topup_ppm = a->topup_ppm;
     p->pool.slice_max_ppm = a->slice_max_ppm;
     p->pool.autonomy_ms = a->autonomy_ms;
     if (p->state < INTERVAL_CLOSING)
-        p->pool = pool_retarget(&p->pool, a->total);
+        retarget(p, peers, a);
     p->is_changed = true;
     /* Holders hear of it at once, and if units are to be burned they report what they hold. */
     p->news = pool_pending(&p->pool) > 0 ? POOL_NEWS_RECALL : POOL_NEWS_CHANGED;
-    *ret = (struct units_moved){
-        .minted = p->pool.minted - before.minted,
-        .burned = p->pool.burned - before.burned,
-    };
+    units_moved_add(ret, &before, &p->pool);
 }
 
 static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
@@ -79,27 +106,32 @@ static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
     struct interval_tx *tx = arg;
     const struct announcement *a = tx->announced;
     struct store_pool pool = {.key = a->key};
-    int64_t version = 0;
+    struct store_peer rows[TRADE_PEERS_MAX];
+    struct known known = {0};
 
     tx->moved = (struct units_moved){0};
     if (!store_by_key(c, e) || !insert_missing(c, a, e) || !store_pools_lock(c, &pool, 1, e))
         return false;
     if (!pool.is_found)
         return err_set(e, ERR_UNAVAILABLE, "the window was just purged; say it again");
-    if (!load_version(c, &a->key, &version, e))
+    if (!load_known(c, a, &known, e))
         return false;
-    if (a->version <= version)
+    if (a->version <= known.version)
         return true;
+    pool.is_trading = tx->peers->count > 0;
+    if (!store_peers_load(c, tx->peers, &pool, 1, rows, e))
+        return false;
 
-    change(&pool, a, &tx->moved);
+    change(&pool, tx->peers, &known, a, &tx->moved);
     return store_pools_save(c, &pool, 1, e) && save_definition(c, a, pool.state, e) &&
-           store_news(c, &pool, 1, e);
+           store_peers_save(c, tx->peers, &pool, 1, e) && store_news(c, &pool, 1, e) &&
+           store_peers_tell(c, tx->peers, &pool, 1, e);
 }
 
-bool store_interval(struct db *db, const struct announcement *a, struct units_moved *ret_moved,
-                    struct err *e)
+bool store_interval(struct db *db, const struct peers *peers, const struct announcement *a,
+                    struct units_moved *ret_moved, struct err *e)
 {
-    struct interval_tx tx = {.announced = a};
+    struct interval_tx tx = {.peers = peers, .announced = a};
 
     if (!store_tx(db, interval_tx, &tx, e))
         return err_while(e, "announcement of %s", a->key.cap);

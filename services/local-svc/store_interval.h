@@ -7,6 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/io/db.h"
+#include "services/local-svc/peers.h"
 #include "services/local-svc/store_topup.h"
 #include "services/local-svc/window_key.h"
 
@@ -16,10 +17,13 @@ struct announcement {
     int64_t ends_at_ms;
     int state; /* INTERVAL_PLANNED, _OPEN or _CLOSING */
     int64_t total;
+    int64_t total_max;    /* the largest that was ever asked for; 0: `total` */
+    char home[NAME_SIZE]; /* "": this data centre */
     bool paused;
     int64_t topup_ppm, slice_max_ppm, autonomy_ms;
 };
 
 /* An older or equal version changes nothing. */
-MUST_CHECK bool store_interval(struct db *db, const struct announcement *a,
-                               struct units_moved *ret_moved, struct err *e);
+MUST_CHECK bool store_interval(struct db *db, const struct peers *peers,
+                               const struct announcement *a, struct units_moved *ret_moved,
+                               struct err *e);

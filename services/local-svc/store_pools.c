@@ -37,6 +37,13 @@ static const size_t pool_members[] = {
     offsetof(struct pool_view, pool.spent_elsewhere),
 };
 
+static const size_t peer_members[] = {
+    offsetof(struct peer_view, starts_at_ms),
+    offsetof(struct peer_view, row.sent),   offsetof(struct peer_view, row.received),
+    offsetof(struct peer_view, row.echoed), offsetof(struct peer_view, row.want),
+    offsetof(struct peer_view, row.free),
+};
+
 static const size_t slice_members[] = {
     offsetof(struct slice_view, starts_at_ms),
     offsetof(struct slice_view, slice.granted),  offsetof(struct slice_view, slice.returned),
@@ -52,6 +59,7 @@ void pool_views_done(struct pool_views *v)
 {
     free(v->pools);
     free(v->slices);
+    free(v->peers);
     *v = (struct pool_views){0};
 }
 
@@ -97,6 +105,19 @@ static void load_slices(const struct db_rows *rows, struct pool_views *ret)
         load_slice(rows, (int)i, &ret->slices[i]);
 }
 
+static void load_peers(const struct db_rows *rows, struct pool_views *ret)
+{
+    ret->peers_count = (size_t)db_count(rows);
+    ret->peers = calloc(ret->peers_count + 1, sizeof(*ret->peers));
+    CHECK(ret->peers != NULL);
+    for (int row = 0; row < db_count(rows); row++) {
+        struct peer_view *q = &ret->peers[row];
+
+        (void)snprintf(q->peer, sizeof(q->peer), "%s", db_get_text(rows, row, 0));
+        columns_read(rows, row, 1, peer_members, COUNT(peer_members), q);
+    }
+}
+
 static bool list_tx(struct db_conn *c, void *arg, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -138,9 +159,20 @@ static bool query_slices(struct db_conn *c, const char *cap, int64_t oldest_ms,
                     DB_ARGS(db_text(cap), db_i64(oldest_ms), db_i64(POOL_SLICES_MAX + 1)), ret, e);
 }
 
+static bool query_peers(struct db_conn *c, const char *cap, int64_t oldest_ms, struct db_rows **ret,
+                        struct err *e)
+{
+    return db_query(c,
+                    "SELECT peer, calendar.to_ms(starts_at), sent, received, echoed, want, free"
+                    "  FROM local.peer_row"
+                    " WHERE cap = $1 AND starts_at >= calendar.from_ms($2)"
+                    " ORDER BY starts_at DESC, peer LIMIT $3",
+                    DB_ARGS(db_text(cap), db_i64(oldest_ms), db_i64(POOL_PEERS_MAX)), ret, e);
+}
+
 static bool of_tx(struct db_conn *c, void *arg, struct err *e)
 {
-    auto_rows struct db_rows *pools = NULL, *slices = NULL;
+    auto_rows struct db_rows *pools = NULL, *slices = NULL, *peers = NULL;
     struct pools_tx *tx = arg;
 
     pool_views_done(tx->ret);
@@ -155,9 +187,11 @@ static bool of_tx(struct db_conn *c, void *arg, struct err *e)
     load_pools(pools, POOL_WINDOWS_MAX, tx->ret);
 
     const struct pool_view *oldest = &tx->ret->pools[tx->ret->pools_count - 1];
-    if (!query_slices(c, tx->cap, oldest->key.starts_at_ms, &slices, e))
+    if (!query_slices(c, tx->cap, oldest->key.starts_at_ms, &slices, e) ||
+        !query_peers(c, tx->cap, oldest->key.starts_at_ms, &peers, e))
         return false;
     load_slices(slices, tx->ret);
+    load_peers(peers, tx->ret);
     return true;
 }
 

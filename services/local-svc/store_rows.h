@@ -19,6 +19,8 @@
 #include "common/io/db.h"
 #include "services/local-svc/window_key.h"
 
+struct store_peer;
+
 struct store_pool {
     struct window_key key;
     bool is_found;
@@ -29,6 +31,8 @@ struct store_pool {
     int64_t changes;                  /* how often it was saved */
     bool is_changed;
     enum pool_news news;
+    bool is_trading;          /* its rows for other data centres are needed */
+    struct store_peer *peers; /* those rows, if they were loaded; see store_peers.h */
 };
 
 struct store_slice {

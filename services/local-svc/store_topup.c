@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "services/local-svc/store_rows.h"
 #include "services/local-svc/store_servers.h"
+#include "services/local-svc/trading.h"
 
 /* One item of one request, and the rows it is about. */
 struct ask {
@@ -25,6 +26,7 @@ struct work {
     size_t pools_count;
     struct store_slice *slices; /* distinct */
     size_t slices_count;
+    struct store_peer *peers; /* room for the rows of all pools */
 };
 
 static void work_done(struct work *w)
@@ -32,6 +34,7 @@ static void work_done(struct work *w)
     free(w->asks);
     free(w->pools);
     free(w->slices);
+    free(w->peers);
 }
 
 #define auto_work __attribute__((cleanup(work_done)))
@@ -101,7 +104,8 @@ static void prepare(struct work *w)
     w->asks = calloc(room, sizeof(*w->asks));
     w->pools = calloc(room, sizeof(*w->pools));
     w->slices = calloc(room, sizeof(*w->slices));
-    CHECK(sorted && w->asks && w->pools && w->slices);
+    w->peers = calloc(items * w->batch->peers->count + 1, sizeof(*w->peers));
+    CHECK(sorted && w->asks && w->pools && w->slices && w->peers);
     collect_asks(w);
     for (size_t i = 0; i < items; i++)
         sorted[i] = &w->asks[i];
@@ -125,7 +129,7 @@ static void apply(struct store_pool *p, struct store_slice *s, const struct pool
     store_pool_add_news(p, t->news);
 }
 
-static void add_moved(struct units_moved *m, const struct pool *before, const struct pool *after)
+void units_moved_add(struct units_moved *m, const struct pool *before, const struct pool *after)
 {
     m->minted += after->minted - before->minted;
     m->burned += after->burned - before->burned;
@@ -133,6 +137,8 @@ static void add_moved(struct units_moved *m, const struct pool *before, const st
     m->returned += after->returned - before->returned;
     m->consumed += after->consumed - before->consumed;
     m->refunded += after->refunded - before->refunded;
+    m->received += after->received - before->received;
+    m->sent += after->sent - before->sent;
 }
 
 static struct pool_answer decide(struct work *w, const struct ask *a, struct store_pool *p,
@@ -148,7 +154,7 @@ static struct pool_answer decide(struct work *w, const struct ask *a, struct sto
 
     struct pool_topup t = pool_topup(&p->pool, &s->slice, &a->item->report, &context);
     apply(p, s, &t);
-    add_moved(&w->batch->moved, &before, &p->pool);
+    units_moved_add(&w->batch->moved, &before, &p->pool);
     return t.answer;
 }
 
@@ -169,6 +175,30 @@ static void decide_all(struct work *w)
     }
 }
 
+/* Those that are short ask other data centres; what is no more needed the trader withdraws. */
+static bool plan_trades(struct db_conn *c, struct work *w, struct err *e)
+{
+    const struct peers *peers = w->batch->peers;
+
+    for (size_t i = 0; i < w->pools_count; i++)
+        w->pools[i].is_trading = w->pools[i].is_found && trade_is_needed(&w->pools[i].pool);
+    if (!store_peers_load(c, peers, w->pools, w->pools_count, w->peers, e))
+        return false;
+    for (size_t i = 0; i < w->pools_count; i++)
+        if (w->pools[i].peers)
+            trading_plan(&w->pools[i], peers);
+    return true;
+}
+
+static bool save(struct db_conn *c, struct work *w, struct err *e)
+{
+    return store_pools_save(c, w->pools, w->pools_count, e) &&
+           store_slices_save(c, w->slices, w->slices_count, e) &&
+           store_peers_save(c, w->batch->peers, w->pools, w->pools_count, e) &&
+           store_news(c, w->pools, w->pools_count, e) &&
+           store_peers_tell(c, w->batch->peers, w->pools, w->pools_count, e);
+}
+
 static bool topup_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct work *w = arg;
@@ -178,9 +208,7 @@ static bool topup_tx(struct db_conn *c, void *arg, struct err *e)
         !store_slices_load(c, w->slices, w->slices_count, e))
         return false;
     decide_all(w);
-    return store_pools_save(c, w->pools, w->pools_count, e) &&
-           store_slices_save(c, w->slices, w->slices_count, e) &&
-           store_news(c, w->pools, w->pools_count, e);
+    return (w->batch->peers->count == 0 || plan_trades(c, w, e)) && save(c, w, e);
 }
 
 /* Somebody has to look at why a server and its pool disagree. */

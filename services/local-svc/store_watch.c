@@ -7,7 +7,7 @@
 #include "services/local-svc/store_rows.h"
 
 struct watch_tx {
-    int64_t since;
+    int64_t since, limit;
     struct watch_news *news;
 };
 
@@ -38,7 +38,8 @@ static void load_row(const struct db_rows *rows, int row, struct watch_row *ret)
 }
 
 /* The counter is read in the same snapshot: rows of a later one cannot be missed. */
-static bool query(struct db_conn *c, int64_t since, struct db_rows **ret, struct err *e)
+static bool query(struct db_conn *c, int64_t since, int64_t limit, struct db_rows **ret,
+                  struct err *e)
 {
     return db_query(
         c,
@@ -51,7 +52,7 @@ static bool query(struct db_conn *c, int64_t since, struct db_rows **ret, struct
         "  LEFT JOIN (SELECT * FROM local.pool WHERE revision > $1"
         "              ORDER BY revision LIMIT $2) p ON true"
         " ORDER BY p.revision",
-        DB_ARGS(db_i64(since), db_i64(WATCH_ROWS_MAX + 1)), ret, e);
+        DB_ARGS(db_i64(since), db_i64(limit + 1)), ret, e);
 }
 
 static bool watch_tx(struct db_conn *c, void *arg, struct err *e)
@@ -60,13 +61,13 @@ static bool watch_tx(struct db_conn *c, void *arg, struct err *e)
     struct watch_tx *tx = arg;
     struct watch_news *n = tx->news;
 
-    if (!query(c, tx->since, &rows, e))
+    if (!query(c, tx->since, tx->limit, &rows, e))
         return false;
     if (db_count(rows) == 0)
         return err_set(e, ERR_INTERNAL, "local.revision has no row");
     int found = db_is_null(rows, 0, 1) ? 0 : db_count(rows);
-    n->more = found > WATCH_ROWS_MAX;
-    n->count = (size_t)(n->more ? WATCH_ROWS_MAX : found);
+    n->more = found > tx->limit;
+    n->count = (size_t)min_i64(found, tx->limit);
     free(n->rows);
     n->rows = calloc(n->count + 1, sizeof(*n->rows));
     CHECK(n->rows != NULL);
@@ -76,12 +77,13 @@ static bool watch_tx(struct db_conn *c, void *arg, struct err *e)
     return true;
 }
 
-bool store_watch(struct db *db, int64_t since, struct watch_news **ret, struct err *e)
+bool store_watch(struct db *db, int64_t since, int64_t limit, struct watch_news **ret,
+                 struct err *e)
 {
     auto_watch_news struct watch_news *news = calloc(1, sizeof(*news));
 
     CHECK(news != NULL);
-    if (!store_tx(db, watch_tx, &(struct watch_tx){since, news}, e))
+    if (!store_tx(db, watch_tx, &(struct watch_tx){since, limit, news}, e))
         return err_while(e, "loading news");
     *ret = TAKE(news);
     return true;

@@ -11,8 +11,6 @@
 #include "common/io/db.h"
 #include "services/local-svc/window_key.h"
 
-#define WATCH_ROWS_MAX 1000
-
 struct watch_row {
     struct window_key key;
     int64_t ends_at_ms;
@@ -36,5 +34,6 @@ struct watch_news *watch_news_free(struct watch_news *n);
 CLEANUP_DEFINE(watch_news, struct watch_news, watch_news_free)
 #define auto_watch_news CLEANUP(watch_news)
 
-/* Loads the oldest news after `since`, at most WATCH_ROWS_MAX rows. */
-MUST_CHECK bool store_watch(struct db *db, int64_t since, struct watch_news **ret, struct err *e);
+/* Loads the oldest news after `since`, at most `limit` rows. */
+MUST_CHECK bool store_watch(struct db *db, int64_t since, int64_t limit, struct watch_news **ret,
+                            struct err *e);

@@ -7,6 +7,8 @@
 #include "services/local-svc/store_counts.h"
 #include "services/local-svc/store_servers.h"
 #include "services/local-svc/store_time.h"
+#include "services/local-svc/store_trade.h"
+#include "services/local-svc/trading.h"
 
 #define TICK_MS 1000
 #define TICK_MIN_MS 20 /* between two, when much is due */
@@ -78,6 +80,19 @@ int64_t ticker_tick(void *arg)
     next_ms = min_i64(next_ms, purge(app));
     next_ms = min_i64(next_ms, advance(app));
     return max_i64(next_ms, TICK_MIN_MS);
+}
+
+int64_t trader_tick(void *arg)
+{
+    struct local_app *app = arg;
+    struct err e = {0};
+    bool more = false;
+
+    if (!store_trade_again(app->db, &app->peers, &more, &e)) {
+        failed(&e);
+        return TICK_MS;
+    }
+    return more ? TICK_MIN_MS : TRADING_ASK_AGAIN_MS;
 }
 
 static void audit(struct local_app *app)

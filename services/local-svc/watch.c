@@ -8,7 +8,6 @@
 #include "common/base/clk.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
-#include "services/local-svc/store_rows.h"
 #include "services/local-svc/waiters.h"
 #include "services/local-svc/watch_json.h"
 
@@ -68,35 +67,31 @@ static void complete(struct watch *w, const struct waiter *one, const struct buf
 }
 
 /* Nobody can be suspended in between with a revision that was just passed: see watch_suspend(). */
-static void publish(struct watch *w, const struct watch_news *news)
+static void publish(struct watch *w, const struct watch_page *page)
 {
-    auto_buf struct buf body = {0};
-
     lock(w);
-    w->revision = news->revision;
+    w->revision = page->revision;
     /* A window that was purged leaves a revision without a row: nothing to tell. */
-    size_t count = news->count > 0 ? waiters_take_behind(&w->waiters, news->revision, w->taken) : 0;
+    size_t count = page->count > 0 ? waiters_take_behind(&w->waiters, page->revision, w->taken) : 0;
     unlock(w);
 
-    if (count > 0)
-        watch_json(news, &body);
     for (size_t i = 0; i < count; i++)
-        complete(w, &w->taken[i], &body);
+        complete(w, &w->taken[i], &page->body);
 }
 
 /* Returns whether there is more to load at once. */
 static bool look(struct watch *w)
 {
-    auto_watch_news struct watch_news *news = NULL;
+    auto_watch_page struct watch_page page = {0};
     struct err e = {0};
 
-    if (!store_watch(w->config.db, revision_of(w), &news, &e)) {
+    if (!w->config.load(w->config.db, revision_of(w), WATCH_ROWS_MAX, &page, &e)) {
         log_event(LOG_WARN, "watch.look_failed", log_str("error", e.msg),
                   log_i64("will_retry_in_ms", LOOK_EVERY_MS));
         return false;
     }
-    publish(w, news);
-    return news->more;
+    publish(w, &page);
+    return page.more;
 }
 
 static void *listen_loop(void *arg)
@@ -133,7 +128,7 @@ static void expire(struct watch *w, const struct waiter *one, int64_t revision)
 {
     auto_buf struct buf body = {0};
 
-    watch_json(&(struct watch_news){.revision = revision}, &body);
+    watch_json_nothing(revision, w->config.member, &body);
     complete(w, one, &body);
 }
 
@@ -196,7 +191,7 @@ bool watch_start(const struct watch_config *config, struct watch **ret, struct e
     waiters_init(&w->waiters, (size_t)config->watchers_max);
     w->taken = calloc((size_t)config->watchers_max, sizeof(*w->taken));
     CHECK(w->taken != NULL);
-    if (!db_listen(config->conninfo, STORE_CHANNEL, &w->listener, e))
+    if (!db_listen(config->conninfo, config->channel, &w->listener, e))
         return false;
     /* Before the first client comes, so that it can be suspended; if it fails, the loop goes on. */
     (void)look(w);

@@ -1,27 +1,49 @@
 #pragma once
 
 /*
- * watch: the broadcast to servers.  A call that is up to date is suspended; one
- * thread hears of news from the database (of this replica or another), loads
- * it once and completes all suspended calls with it; a second one completes
- * those whose wait is over.
+ * watch: a broadcast, to servers of windows, or to who tells other data centres
+ * of rows.  A call that is up to date is suspended; one thread hears of news from the database (of
+ * this replica or another), loads it once and completes all suspended calls with it; a second one
+ * completes those whose wait is over.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/err.h"
 #include "common/base/metric.h"
 #include "common/io/db.h"
 #include "common/io/httpd.h"
-#include "services/local-svc/store_watch.h"
+
+#define WATCH_ROWS_MAX 1000 /* of a page */
 
 struct watch;
+
+/* News after a revision, as all who wait for it are answered. */
+struct watch_page {
+    int64_t revision; /* everything up to here is known after it */
+    bool more;        /* there is still newer news */
+    size_t count;     /* of what is in it */
+    struct buf body;
+};
+
+static inline void watch_page_done(struct watch_page *p)
+{
+    buf_done(&p->body);
+}
+#define auto_watch_page __attribute__((cleanup(watch_page_done)))
+
+typedef bool watch_load(struct db *db, int64_t since, int64_t limit, struct watch_page *ret,
+                        struct err *e);
 
 struct watch_config {
     struct db *db;
     const char *conninfo; /* for the connection that listens */
+    const char *channel;  /* on which news is announced */
+    watch_load *load;
+    const char *member; /* the array of the body */
     int64_t watchers_max;
     struct metric *watchers; /* gauge */
 };
@@ -38,6 +60,9 @@ MUST_CHECK bool watch_suspend(struct watch *w, const struct httpd_request *req, 
 
 /* Completes all calls; from now on nothing is suspended. */
 void watch_drain(struct watch *w);
+
+/* Of windows, for servers; of rows, for who tells other data centres. */
+watch_load watch_load_windows, watch_load_rows;
 
 struct watch *watch_stop(struct watch *w);
 CLEANUP_DEFINE(watch, struct watch, watch_stop)

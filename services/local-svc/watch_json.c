@@ -20,6 +20,18 @@ static void write_window(struct js_writer *w, const struct watch_row *row)
     js_object_end(w);
 }
 
+void watch_json_nothing(int64_t revision, const char *member, struct buf *out)
+{
+    struct js_writer w = {.out = out};
+
+    js_object(&w, NULL);
+    js_i64(&w, "revision", revision);
+    js_bool(&w, "more", false);
+    js_array(&w, member);
+    js_array_end(&w);
+    js_object_end(&w);
+}
+
 void watch_json(const struct watch_news *news, struct buf *out)
 {
     struct js_writer w = {.out = out};

@@ -110,12 +110,12 @@ struct delete_tx {
     const struct meta_home *here;
     const char *id;
     const struct condition *condition;
-    char *ret_away;
+    char away[NAME_SIZE];
 };
 
 static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
 {
-    const struct delete_tx *tx = arg;
+    struct delete_tx *tx = arg;
     struct meta_cap m;
     int64_t now_ms = 0;
 
@@ -123,9 +123,9 @@ static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
     if (meta_cap_visible_version(&m) == 0)
         return err_set(e, ERR_NOT_FOUND, "there is no cap %s", tx->id);
-    tx->ret_away[0] = '\0';
+    tx->away[0] = '\0';
     if (is_away(tx->here, &m)) {
-        memcpy(tx->ret_away, m.origin.home, NAME_SIZE);
+        memcpy(tx->away, m.origin.home, NAME_SIZE);
         return true;
     }
     if (!condition_match_holds(tx->condition, m.version))
@@ -139,9 +139,12 @@ static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
 bool meta_store_delete(const struct meta_home *here, const char *id, const struct condition *cond,
                        char ret_away[NAME_SIZE], struct err *e)
 {
-    struct delete_tx tx = {.here = here, .id = id, .condition = cond, .ret_away = ret_away};
+    struct delete_tx tx = {.here = here, .id = id, .condition = cond};
 
-    return db_tx(here->db, delete_tx, &tx, e);
+    if (!db_tx(here->db, delete_tx, &tx, e))
+        return false;
+    memcpy(ret_away, tx.away, NAME_SIZE);
+    return true;
 }
 
 /* After META_COLUMNS, with the name of this data centre as the parameter. */

@@ -153,6 +153,9 @@ static bool look_live(struct upkeep *u, struct window *w, int64_t wanted, bool c
     measure(w, now_ms);
     w->slice.short_of = current ? max_i64(wanted - window_rest(w), 0) : 0;
     hand_back(u, w);
+    /* Before the report is made, which is what the pool will know as our last wish. */
+    if (slice_must_retract(&w->slice))
+        atomic_store(&w->report, true);
     ret->report = slice_report(&w->slice, window_slot(w), rate_milli(&w->rate, now_ms));
     if (now_ms < w->ask_ms)
         ret->report.want = 0;

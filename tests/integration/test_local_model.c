@@ -45,6 +45,9 @@ struct world {
     struct holder holders[CAPS][SERVERS];
 };
 
+/* No other data centres. */
+static const struct peers alone = {.self = "local"};
+
 static int64_t below(struct world *w, int64_t n)
 {
     return prng_below(&w->prng, n);
@@ -88,7 +91,7 @@ static void announce(struct world *w, int cap)
     struct units_moved moved = {0};
     struct err e = {0};
 
-    cr_assert(store_interval(w->db, &a, &moved, &e), "%s", e.msg);
+    cr_assert(store_interval(w->db, &alone, &a, &moved, &e), "%s", e.msg);
     p->home = true;
     p->topup_ppm = a.topup_ppm;
     p->slice_max_ppm = a.slice_max_ppm;
@@ -166,7 +169,8 @@ static void topup_batch(struct world *w)
     struct topup_request requests[BATCH_MAX], *pointers[BATCH_MAX];
     struct topup_batch batch = {.requests = pointers,
                                 .count = (size_t)(1 + below(w, BATCH_MAX)),
-                                .active_servers = SERVERS};
+                                .active_servers = SERVERS,
+                                .peers = &alone};
     int servers[BATCH_MAX];
     struct err e = {0};
 

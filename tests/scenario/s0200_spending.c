@@ -85,8 +85,9 @@ Test(scenario, s0206_a_changed_kind_of_interval_closes_the_window_and_keeps_its_
     cr_expect_eq(spend(s->servers[0], "s0206", 101), 99);
     eventually(pool_is(s, "s0206", TODAY, "closed") && is_at_rest(s, "s0206", TODAY));
     cr_expect_geq(at_pool(s, "s0206", TODAY, "spent"), 8);
-    eventually(pool_is(s, "s0206", "2026-05-20T11:00:00Z", "planned"));
-    cr_expect_eq(hours_of(s, "s0206", "2026-05-20T11:00:00Z"), 1);
+    /* Windows of another grid have a phase of their own, so that no start is used twice. */
+    eventually(pool_is(s, "s0206", "2026-05-20T11:00:00.001Z", "planned"));
+    cr_expect_eq(hours_of(s, "s0206", "2026-05-20T11:00:00.001Z"), 1);
 }
 
 Test(scenario, s0207_negative_amounts_make_no_units)

@@ -1,0 +1,69 @@
+#include "services/local-svc/peers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static bool add(struct peers *p, const char *name, size_t len, struct err *e)
+{
+    if (p->count == TRADE_PEERS_MAX)
+        return err_set(e, ERR_INVALID, "more than %d other data centres", TRADE_PEERS_MAX);
+    if (len >= NAME_SIZE)
+        return err_set(e, ERR_INVALID, "a data centre's name is too long");
+    char *to = p->names[p->count];
+    memcpy(to, name, len);
+    to[len] = '\0';
+    if (!name_is_valid(to))
+        return err_set(e, ERR_INVALID, "\"%s\" is not a name of a data centre", to);
+    if (strcmp(to, p->self) == 0 || peers_find(p, to) >= 0)
+        return err_set(e, ERR_INVALID, "data centre %s is named twice", to);
+    p->count++;
+    return true;
+}
+
+bool peers_parse(const char *self, const char *others, struct peers *ret, struct err *e)
+{
+    struct peers p = {0};
+
+    if (!name_is_valid(self))
+        return err_set(e, ERR_INVALID, "\"%s\" is not a name of a data centre", self);
+    memcpy(p.self, self, strlen(self) + 1);
+    while (*others != '\0') {
+        size_t len = strcspn(others, ",");
+
+        if (!add(&p, others, len, e))
+            return false;
+        others += len + (others[len] == ',');
+    }
+    qsort(p.names, p.count, sizeof(p.names[0]), compare_names);
+    *ret = p;
+    return true;
+}
+
+int peers_find(const struct peers *p, const char *name)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (strcmp(p->names[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+int64_t peers_own_share(const struct peers *p, int64_t total)
+{
+    size_t place = 0;
+
+    while (place < p->count && strcmp(p->names[place], p->self) < 0)
+        place++;
+    return trade_share(total, p->count + 1, place);
+}
+
+int64_t peers_share(const struct peers *p, int64_t total, size_t index)
+{
+    size_t place = index + (strcmp(p->self, p->names[index]) < 0);
+
+    return trade_share(total, p->count + 1, place);
+}

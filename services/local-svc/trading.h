@@ -1,0 +1,24 @@
+#pragma once
+
+/*
+ * trading: what a change of a pool means for the other data centres.  Pure:
+ * the pool and its rows are loaded, and are saved and told by the caller.
+ */
+
+#include <stdint.h>
+
+#include "services/local-svc/peers.h"
+#include "services/local-svc/store_peers.h"
+#include "services/local-svc/store_rows.h"
+
+/* An ask that was not met is said again so often. */
+#define TRADING_ASK_AGAIN_MS 250
+
+/* At home: of so many units that were just minted, each other data centre gets its share. */
+void trading_share(struct store_pool *p, const struct peers *peers, int64_t minted);
+
+/* Away: after the total was lowered, what is free above the own share goes to the home. */
+void trading_send_home(struct store_pool *p, const struct peers *peers, const char *home);
+
+/* What to ask the others for now.  Those who must hear of it soon are to be told. */
+void trading_plan(struct store_pool *p, const struct peers *peers);
