@@ -94,8 +94,9 @@ static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
     p->is_found = true;
     columns_read(rows, row, 1, pool_counters, COUNT(pool_counters), &p->pool);
     columns_read(rows, row, settings, pool_settings, COUNT(pool_settings), &p->pool);
-    p->pool.paused = db_get_bool(rows, row, rest);
     p->state = store_state(db_get_text(rows, row, rest + 1));
+    /* Who hears "paused" waits for it to go on, and a window that is over never does. */
+    p->pool.paused = db_get_bool(rows, row, rest) && p->state <= INTERVAL_OPEN;
     p->starts_in_ms = db_get_i64(rows, row, rest + 2);
     p->ends_in_ms = db_get_i64(rows, row, rest + 3);
     p->now_ms = db_get_i64(rows, row, rest + 4);
