@@ -109,11 +109,20 @@ static void count(const struct httpd_call *call, int status, int64_t took_ns)
     metric_observe(metric_at(call->httpd->metrics.seconds, operation, text, NULL), took_ns);
 }
 
+/*
+ * A refusal for now is an everyday answer, of which a flood may come while
+ * something is away: a line for each would fill the disk.  They are counted.
+ */
+static enum log_level level_of(int status)
+{
+    return status == 500 ? LOG_WARN : LOG_DEBUG;
+}
+
 static void log_call(const struct httpd_call *call, int status, int64_t took_ns,
                      const struct err *e)
 {
-    log_event(status >= 500 ? LOG_WARN : LOG_DEBUG, "http.request",
-              log_str("method", call->req.method), log_str("path", call->req.path),
+    log_event(level_of(status), "http.request", log_str("method", call->req.method),
+              log_str("path", call->req.path),
               log_str("operation", call->route ? call->route->operation_id : "none"),
               log_i64("status", status), log_i64("us", took_ns / 1000),
               log_str("error", e ? e->msg : ""));

@@ -77,10 +77,26 @@ int store_state(const char *name)
     return state;
 }
 
-void store_pool_add_news(struct store_pool *p, enum pool_news news)
+bool store_is_damaged(const struct store_pool *p, const struct store_slice *s)
+{
+    return !pool_is_sound(&p->pool) || !pool_slice_is_sound(&s->slice) ||
+           !pool_has_slice(&p->pool, &s->slice);
+}
+
+static void add_news(struct store_pool *p, enum pool_news news)
 {
     if (p->news != POOL_NEWS_RECALL && news != POOL_NO_NEWS)
         p->news = news;
+}
+
+/* Padding may make equal structs look different, which costs a write and harms nothing. */
+void store_apply(struct store_pool *p, struct store_slice *s, const struct pool_topup *t)
+{
+    p->is_changed = p->is_changed || memcmp(&p->pool, &t->pool, sizeof(t->pool)) != 0;
+    s->is_changed = s->is_changed || memcmp(&s->slice, &t->slice, sizeof(t->slice)) != 0;
+    p->pool = t->pool;
+    s->slice = t->slice;
+    add_news(p, t->news);
 }
 
 static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
@@ -90,8 +106,9 @@ static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
     p->is_found = true;
     columns_read(rows, row, 1, pool_counters, COUNT(pool_counters), &p->pool);
     columns_read(rows, row, settings, pool_settings, COUNT(pool_settings), &p->pool);
-    p->pool.paused = db_get_bool(rows, row, rest);
     p->state = store_state(db_get_text(rows, row, rest + 1));
+    /* Who hears "paused" waits for it to go on, and a window that is over never does. */
+    p->pool.paused = db_get_bool(rows, row, rest) && p->state <= INTERVAL_OPEN;
     p->starts_in_ms = db_get_i64(rows, row, rest + 2);
     p->ends_in_ms = db_get_i64(rows, row, rest + 3);
     p->now_ms = db_get_i64(rows, row, rest + 4);

@@ -81,8 +81,11 @@ MUST_CHECK bool store_slices_save(struct db_conn *c, const struct store_slice *s
 MUST_CHECK bool store_news(struct db_conn *c, const struct store_pool *pools, size_t count,
                            struct err *e);
 
-/* More of the same pool's news: a recall says all that the other says, and more. */
-void store_pool_add_news(struct store_pool *p, enum pool_news news);
+/* Rows that contradict each other or themselves: somebody changed them by hand. */
+bool store_is_damaged(const struct store_pool *p, const struct store_slice *s);
+
+/* What was decided becomes the rows'; of a pool's news, a recall says most. */
+void store_apply(struct store_pool *p, struct store_slice *s, const struct pool_topup *t);
 
 /* The INTERVAL_ state of this name, which must be one. */
 int store_state(const char *name);

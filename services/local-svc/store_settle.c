@@ -67,23 +67,15 @@ static bool find_slices(struct db_conn *c, struct settle_tx *tx, struct err *e)
     return true;
 }
 
-/* Nobody needs to hand back units for a server that may never ask again. */
-static void drop_wish(struct store_pool *p, struct store_slice *s)
+static void settle_one(enum silence silence, struct store_pool *p, struct store_slice *s)
 {
-    if (s->slice.wanted > 0)
-        store_pool_add_news(p, POOL_NEWS_CHANGED);
-    p->pool.wanted -= s->slice.wanted;
-    s->slice.wanted = 0;
-}
+    struct pool_topup t = pool_forget_wish(&p->pool, &s->slice);
 
-static void presume(struct store_pool *p, struct store_slice *s)
-{
-    struct pool_topup t = pool_presume(&p->pool, &s->slice);
-
-    p->pool = t.pool;
-    s->slice = t.slice;
-    /* Even where nobody waits: servers that were told of this rest must not hope for it. */
-    store_pool_add_news(p, POOL_NEWS_CHANGED);
+    store_apply(p, s, &t);
+    if (silence != SILENCE_PRESUMED)
+        return;
+    t = pool_presume(&p->pool, &s->slice);
+    store_apply(p, s, &t);
 }
 
 static void settle(struct settle_tx *tx)
@@ -92,12 +84,8 @@ static void settle(struct settle_tx *tx)
         struct store_pool *p = &tx->pools[i];
         struct store_slice *s = &tx->slices[i];
 
-        if (!p->is_found || !pool_is_sound(&p->pool) || !pool_slice_is_sound(&s->slice))
-            continue;
-        drop_wish(p, s);
-        if (tx->silence == SILENCE_PRESUMED)
-            presume(p, s);
-        p->is_changed = s->is_changed = true;
+        if (p->is_found && !store_is_damaged(p, s))
+            settle_one(tx->silence, p, s);
     }
 }
 

@@ -113,22 +113,6 @@ static void prepare(struct work *w)
     collect_rows(w, sorted);
 }
 
-/* What the database's constraints would not have let in: somebody changed them by hand. */
-static bool is_damaged(const struct store_pool *p, const struct store_slice *s)
-{
-    return !pool_is_sound(&p->pool) || !pool_slice_is_sound(&s->slice);
-}
-
-/* Padding may make equal structs look different, which costs a write and harms nothing. */
-static void apply(struct store_pool *p, struct store_slice *s, const struct pool_topup *t)
-{
-    p->is_changed = p->is_changed || memcmp(&p->pool, &t->pool, sizeof(t->pool)) != 0;
-    s->is_changed = s->is_changed || memcmp(&s->slice, &t->slice, sizeof(t->slice)) != 0;
-    p->pool = t->pool;
-    s->slice = t->slice;
-    store_pool_add_news(p, t->news);
-}
-
 void units_moved_add(struct units_moved *m, const struct pool *before, const struct pool *after)
 {
     m->minted += after->minted - before->minted;
@@ -149,11 +133,11 @@ static struct pool_answer decide(struct work *w, const struct ask *a, struct sto
 
     if (!p->is_found)
         return (struct pool_answer){.state = POOL_UNKNOWN};
-    if (is_damaged(p, s))
+    if (store_is_damaged(p, s))
         return (struct pool_answer){.granted = s->slice.granted, .state = POOL_FROZEN};
 
     struct pool_topup t = pool_topup(&p->pool, &s->slice, &a->item->report, &context);
-    apply(p, s, &t);
+    store_apply(p, s, &t);
     units_moved_add(&w->batch->moved, &before, &p->pool);
     return t.answer;
 }

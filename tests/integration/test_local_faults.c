@@ -157,6 +157,26 @@ Test(local_faults, while_the_database_is_away_topups_are_told_to_come_back_and_n
 
 /* ---- poison */
 
+struct awaited_silence {
+    const char *conninfo;
+    int64_t silence;
+};
+
+static bool is_settled(void *arg)
+{
+    const struct awaited_silence *a = arg;
+
+    return pg_i64(a->conninfo, "SELECT min(silence) FROM local.server") == a->silence;
+}
+
+/* Until all servers have been silent for long, and what that means was done. */
+static void await_silence(const char *conninfo, int64_t silence)
+{
+    struct awaited_silence awaited = {conninfo, silence};
+
+    cr_assert(harness_await(is_settled, &awaited, LIMIT_MS));
+}
+
 struct sayer {
     struct client *client;
     struct speaker speaker;
@@ -202,6 +222,41 @@ Test(local_faults, a_request_that_cannot_be_committed_takes_no_other_down)
         cr_assert_eq(pthread_join(sayers[i].thread, NULL), 0);
         client_free(sayers[i].client);
         cr_assert_eq(sayers[i].status, 0, "%s: %d", sayers[i].cap, sayers[i].status);
+    }
+}
+
+/* A pool that says less than its slices do: no sum may be made of them. */
+Test(local_faults, rows_damaged_by_hand_freeze_what_they_are_about_and_nothing_else)
+{
+    static const char *const damages[] = {"presumed = 0", "wanted = 0", "granted = 0, consumed = 0",
+                                          "consumed = 0"};
+    static const char *const env[] = {"LOCAL_SUSPECT_MS=200", "LOCAL_PRESUME_MS=400", NULL};
+
+    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+        auto_pg_db struct pg_db *db = pg_fresh_db();
+        const char *conninfo = pg_conninfo_of(db);
+        auto_svc struct svc *l = local_start(conninfo, NULL);
+        auto_svc struct svc *impatient = local_start(conninfo, env);
+        struct client *c = svc_client(l);
+        struct said said = {.granted_known = 10, .consumed = 4};
+
+        local_announce(c, "a", &(struct announced){.version = 1, .total = 10});
+        local_announce(c, "b", &(struct announced){.version = 1, .total = 10});
+        (void)local_topup(c, &one, "a", &(struct said){.want = 10});
+        (void)local_topup(c, &one, "a", &said);
+        pg_exec(conninfo,
+                "SET session_replication_role = replica;"
+                "UPDATE local.slice SET presumed = 6, wanted = 2;"
+                "UPDATE local.pool SET presumed = 6, wanted = 2 WHERE cap = 'a';"
+                "UPDATE local.pool SET %s WHERE cap = 'a'",
+                damages[i]);
+        struct heard heard = local_topup(c, &one, "a", &said);
+        cr_assert_str_eq(heard.state, "frozen", "%s: %s", damages[i], heard.state);
+        cr_assert_eq(local_topup(c, &one, "b", &(struct said){.want = 1}).granted, 1);
+        await_silence(conninfo, 2);
+        cr_assert_eq(
+            local_topup(svc_client(impatient), &two, "b", &(struct said){.want = 1}).status, 200,
+            "%s", damages[i]);
     }
 }
 

@@ -262,6 +262,21 @@ Test(local_svc, a_window_closed_early_books_reports_and_never_opens_again)
     expect_clean_audit(c);
 }
 
+Test(local_svc, a_paused_window_that_is_over_says_closed)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), NULL);
+    struct client *c = svc_client(l);
+    struct announced announced = {.version = 1, .total = 1000, .paused = true};
+
+    local_announce(c, "a", &announced);
+    cr_assert_str_eq(local_topup(c, &one, "a", &(struct said){.want = 1}).state, "paused");
+    announced.version = 2;
+    announced.state = "closing";
+    local_announce(c, "a", &announced);
+    cr_assert_str_eq(local_topup(c, &one, "a", &(struct said){.want = 1}).state, "closed");
+}
+
 Test(local_svc, a_closing_that_arrives_first_is_not_undone_by_the_opening)
 {
     auto_pg_db struct pg_db *db = pg_fresh_db();
