@@ -83,7 +83,7 @@ bool store_is_damaged(const struct store_pool *p, const struct store_slice *s)
            !pool_has_slice(&p->pool, &s->slice);
 }
 
-static void add_news(struct store_pool *p, enum pool_news news)
+void store_pool_add_news(struct store_pool *p, enum pool_news news)
 {
     if (p->news != POOL_NEWS_RECALL && news != POOL_NO_NEWS)
         p->news = news;
@@ -96,7 +96,7 @@ void store_apply(struct store_pool *p, struct store_slice *s, const struct pool_
     s->is_changed = s->is_changed || memcmp(&s->slice, &t->slice, sizeof(t->slice)) != 0;
     p->pool = t->pool;
     s->slice = t->slice;
-    add_news(p, t->news);
+    store_pool_add_news(p, t->news);
 }
 
 static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)

@@ -84,6 +84,9 @@ MUST_CHECK bool store_news(struct db_conn *c, const struct store_pool *pools, si
 /* Rows that contradict each other or themselves: somebody changed them by hand. */
 bool store_is_damaged(const struct store_pool *p, const struct store_slice *s);
 
+/* A recall is the stronger news. */
+void store_pool_add_news(struct store_pool *p, enum pool_news news);
+
 /* What was decided becomes the rows'; of a pool's news, a recall says most. */
 void store_apply(struct store_pool *p, struct store_slice *s, const struct pool_topup *t);
 
