@@ -116,9 +116,10 @@ static void tell(struct world *w, int cap, int window, enum interval_state state
 static void open_pool(struct world *w, int cap, int window)
 {
     pthread_mutex_lock(&w->mutex);
-    w->accounts[cap][window].pool = (struct pool){.requested = TOTAL,
+    w->accounts[cap][window].pool = (struct pool){.home = true,
+                                                  .requested = TOTAL,
+                                                  .requested_max = TOTAL,
                                                   .minted = TOTAL,
-                                                  .home = true,
                                                   .topup_ppm = 100000,
                                                   .slice_max_ppm = 50000,
                                                   .autonomy_ms = 10000,
