@@ -16,17 +16,18 @@ ALTER TABLE local.pool
 -- Nothing is known of totals that were lowered; what was minted is never less than the largest.
 UPDATE local.pool SET requested_max = greatest(requested, minted);
 
+-- Not valid: for rows written from now on.  Those that are there hold nothing from elsewhere, so
+-- that what they were checked for says the same, and need not all be read while nobody may write.
 ALTER TABLE local.pool
     DROP CONSTRAINT pool_free_not_negative,
     ADD CONSTRAINT pool_free_not_negative CHECK
-        (granted - returned <= minted - burned + received - sent),
-    ADD CONSTRAINT pool_home_mints CHECK (home IS NULL OR (minted = 0 AND burned = 0)),
-    ADD CONSTRAINT pool_requested_within_max CHECK (requested <= requested_max),
+        (granted - returned <= minted - burned + received - sent) NOT VALID,
+    ADD CONSTRAINT pool_home_mints CHECK
+        (home IS NULL OR (minted = 0 AND burned = 0)) NOT VALID,
+    ADD CONSTRAINT pool_requested_within_max CHECK (requested <= requested_max) NOT VALID,
     ADD CONSTRAINT pool_hints_not_negative CHECK
-        (wanted_elsewhere >= 0 AND spent_elsewhere >= 0 AND rate_milli >= 0);
+        (wanted_elsewhere >= 0 AND spent_elsewhere >= 0 AND rate_milli >= 0) NOT VALID;
 
-COMMENT ON TABLE local.pool IS
-    'What this data centre holds of one window of a cap.  All amounts are cumulative counters.';
 COMMENT ON COLUMN local.pool.home IS
     'The data centre that mints and burns the units; null: this one.  Never changes.';
 COMMENT ON COLUMN local.pool.requested_max IS
@@ -43,7 +44,7 @@ COMMENT ON COLUMN local.pool.changes IS
 ALTER TABLE local.slice
     ADD COLUMN rate_milli bigint NOT NULL DEFAULT 0;
 ALTER TABLE local.slice
-    ADD CONSTRAINT slice_rate_not_negative CHECK (rate_milli >= 0);
+    ADD CONSTRAINT slice_rate_not_negative CHECK (rate_milli >= 0) NOT VALID;
 COMMENT ON COLUMN local.slice.rate_milli IS
     'Its server''s demand as it said last, in thousandths of a unit a second.';
 

@@ -75,14 +75,16 @@ void trade_send(struct pool *p, struct trade_peer *q, int64_t n)
 }
 
 /*
- * Half of what this DC's own next seconds do not need.  If they need all of it
- * but the asker lacks units already: the part that the asker's demand has in
- * both, and at least one unit unless our own servers lack some too; so the
- * last one goes to where it is asked for.
+ * Half of what this DC's own servers do not lack and their next seconds do not
+ * need.  (If only the seconds counted, two that are short could hand the same
+ * units to and fro until a server takes them.)  If they need all of it but the
+ * asker lacks units already: the part that the asker's demand has in both, and
+ * at least one unit unless our own servers lack some too; so the last one goes
+ * to where it is asked for.
  */
 static int64_t spare(const struct pool *p, const struct trade_peer *q)
 {
-    int64_t free = pool_free(p), need = demand(p->rate_milli, AHEAD_MS);
+    int64_t free = pool_free(p), need = p->wanted + demand(p->rate_milli, AHEAD_MS);
 
     if (free > need)
         return (free - need + 1) / 2;

@@ -21,6 +21,11 @@
     "{\"cap\":\"" cap "\"," STARTS_AT ",\"granted_known\":" #known                                 \
     ",\"returned\":0,\"consumed\":" #consumed ",\"refunded\":0" want "}"
 
+/* From a data centre that this one does not trade with. */
+#define ROWS                                                                                       \
+    "{\"from\":\"paris\",\"rows\":[{\"cap\":\"a\"," STARTS_AT ",\"sent\":0,\"received\":0,"        \
+    "\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,\"spent\":0,\"rate_milli\":0,\"version\":1}]}"
+
 #define REPORT ITEM("a", 0, 0, "")
 #define WISH ITEM("a", 0, 0, ",\"want\":5,\"rate_milli\":1500")
 
@@ -77,6 +82,13 @@ static const struct exchange list[] = {
     {"GET",  "/pools/not%20a%20name", .status = 400},
     {"POST", "/pools/a", .status = 405},
 
+    {"POST", "/rows", ROWS, .status = 400, .contains = "\"/from\""},
+    {"POST", "/rows", ROWS, NOT_JSON, .status = 415},
+    {"GET",  "/rows", .status = 200, .contains = "\"rows\":[]"},
+    {"GET",  "/rows?since=0&wait_ms=10&limit=5", .status = 200},
+    {"GET",  "/rows?peer=paris", .status = 400},
+    {"PUT",  "/rows", ROWS, .status = 405},
+
     {"GET",  "/audit", .status = 200, .contains = "\"clean\":true"},
     {"GET",  "/audit?deep=1", .status = 400},
     {"POST", "/audit", .status = 405},
@@ -100,6 +112,7 @@ static const struct exchange without_database[] = {
     {"PUT",  WINDOW, ANNOUNCEMENT(9, ""), .status = 503},
     {"POST", "/topup", SAYS("s", 2, 1, WISH), .status = 503},
     {"POST", "/return", SAYS("s", 2, 1, REPORT), .status = 503},
+    {"GET",  "/rows", .status = 503},
     {"GET",  "/watch", .status = 503},
     {"GET",  "/pools", .status = 503},
     {"GET",  "/pools/a", .status = 503},
@@ -116,6 +129,7 @@ static void expect_too_large(struct wire *w, const char *body)
         {"PUT", WINDOW, body, .status = 413},
         {"POST", "/topup", body, .status = 413},
         {"POST", "/return", body, .status = 413},
+        {"POST", "/rows", body, .status = 413},
     };
 
     wire_expect(w, too_large, COUNT(too_large));

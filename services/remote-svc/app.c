@@ -1,0 +1,175 @@
+#include "services/remote-svc/app.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+#define BODY_MAX 1024
+
+struct remote_link *remote_link_of(struct remote_app *app, const char *dc)
+{
+    for (size_t i = 0; i < app->count; i++)
+        if (strcmp(app->links[i].peer.setting.dc, dc) == 0)
+            return &app->links[i];
+    return NULL;
+}
+
+static void init_metrics(struct remote_metrics *m, struct metrics *registry)
+{
+    /* clang-format off */
+    m->up = metric_new(registry, METRIC_GAUGE, "volumecap_peer_up",
+                       "1 if the data centre was heard of lately", "peer");
+    m->units_in_transit = metric_new(registry, METRIC_GAUGE, "volumecap_peer_in_transit_units",
+                                     "Units sent to it that it has not confirmed", "peer");
+    m->rows_waiting = metric_new(registry, METRIC_GAUGE, "volumecap_peer_waiting_rows",
+                                 "Rows not yet published", "peer");
+    m->rows_dropped = metric_new(registry, METRIC_COUNTER, "volumecap_peer_rows_dropped_total",
+                                 "Rows for which there was no room; they are told later", "peer");
+    m->rows_sent = metric_new(registry, METRIC_COUNTER, "volumecap_peer_rows_sent_total",
+                              "Rows published", "peer");
+    m->rows_received = metric_new(registry, METRIC_COUNTER, "volumecap_peer_messages_applied_total",
+                                  "Messages of rows that local-svc has taken", "peer");
+    m->refused = metric_new(registry, METRIC_COUNTER, "volumecap_rows_refused_total",
+                            "Messages that changed nothing, by what was wrong", "reason");
+    /* clang-format on */
+    for (int i = 1; i < ENVELOPE_VERDICT_COUNT; i++)
+        (void)metric_at(m->refused, envelope_verdict_names[i], NULL, NULL);
+}
+
+/* Whoever has no key cannot speak, whoever is without one is not believed: both are mistakes. */
+static bool load_keys(struct remote_app *app, const struct remote_peer_setting *peers, size_t count,
+                      struct err *e)
+{
+    if (count == 0)
+        return true;
+    if (!sign_keys_load(app->config.keys, &app->keys, e))
+        return err_while(e, "REMOTE_KEYS");
+    if (!sign_knows(app->keys, app->config.dc))
+        return err_set(e, ERR_INVALID, "REMOTE_KEYS: no key of %s", app->config.dc);
+    for (size_t i = 0; i < count; i++)
+        if (!sign_knows(app->keys, peers[i].dc))
+            return err_set(e, ERR_INVALID, "REMOTE_KEYS: no key of %s", peers[i].dc);
+    return true;
+}
+
+static void add_link(struct remote_app *app, const struct remote_peer_setting *setting)
+{
+    struct remote_link *link = &app->links[app->count++];
+    const struct remote_metrics *m = &app->metrics;
+
+    link->app = app;
+    peer_init(&link->peer, &app->config, setting);
+    link->peer.up = metric_at(m->up, setting->dc, NULL, NULL);
+    link->peer.in_transit = metric_at(m->units_in_transit, setting->dc, NULL, NULL);
+    link->peer.waiting = metric_at(m->rows_waiting, setting->dc, NULL, NULL);
+    link->peer.dropped = metric_at(m->rows_dropped, setting->dc, NULL, NULL);
+}
+
+static bool start_sender(struct remote_link *link, struct err *e)
+{
+    const struct bus_sender_config config = {.name = link->peer.setting.dc,
+                                             .url = link->peer.setting.url,
+                                             .queue = link->peer.queue,
+                                             .next = publisher_next,
+                                             .arg = link};
+    return bus_sender_start(&config, &link->peer.sender, e);
+}
+
+/* All senders come first: whatever is heard or read may have to be told to any of them. */
+static bool start_threads(struct remote_app *app, struct err *e)
+{
+    for (size_t i = 0; i < app->count; i++)
+        if (!start_sender(&app->links[i], e))
+            return false;
+    for (size_t i = 0; i < app->count; i++)
+        if (!loop_start(follow_definitions_tick, &app->links[i], &app->links[i].follow, e) ||
+            !loop_start(resend_tick, &app->links[i], &app->links[i].remind, e))
+            return false;
+    return app->count == 0 || (loop_start(follow_rows_tick, app, &app->follow_rows, e) &&
+                               consumer_start(app, &app->consumer, e));
+}
+
+static bool is_ready(void *arg, struct buf *out)
+{
+    struct remote_app *app = arg;
+
+    /* A peer that is away is a state of the world, not one of this service. */
+    for (size_t i = 0; i < app->count; i++)
+        buf_printf(out, "broker of %s: %s\n", app->links[i].peer.setting.dc,
+                   bus_state_names[peer_bus(&app->links[i].peer).state]);
+    if (!app->consumer)
+        return true;
+    enum bus_state own = consumer_bus(app->consumer).state;
+    buf_printf(out, "own broker: %s\n", bus_state_names[own]);
+    return own != BUS_DOWN;
+}
+
+static bool start_http(struct remote_app *app, const char *openapi, struct err *e)
+{
+    const struct httpd_config config = {
+        .service = remote_config_table.program,
+        .address = app->config.address,
+        .port = app->config.port,
+        .threads = app->config.threads,
+        .connections_max = app->config.connections_max,
+        .body_max = BODY_MAX,
+        .request_timeout_ms = app->config.request_timeout_ms,
+        .routes = remote_routes,
+        .routes_count = remote_routes_count,
+        .openapi = openapi,
+        .ready = is_ready,
+        .arg = app,
+        .metrics = app->registry,
+    };
+
+    return httpd_start(&config, &app->httpd, e);
+}
+
+bool remote_app_start(const struct remote_config *config, const char *openapi,
+                      struct remote_app **ret, struct err *e)
+{
+    auto_remote_app struct remote_app *app = calloc(1, sizeof(*app));
+    struct remote_peer_setting peers[REMOTE_PEERS_MAX];
+    size_t count = 0;
+
+    CHECK(app != NULL);
+    app->config = *config;
+    app->registry = metrics_new();
+    init_metrics(&app->metrics, app->registry);
+    if (!log_level_set_name(config->log_level, e) ||
+        !remote_config_check(config, peers, &count, e) || !load_keys(app, peers, count, e))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        add_link(app, &peers[i]);
+    if (!start_threads(app, e) || !start_http(app, openapi, e))
+        return false;
+    *ret = TAKE(app);
+    return true;
+}
+
+/* Whoever reads or hears is stopped before whoever speaks. */
+struct remote_app *remote_app_stop(struct remote_app *app)
+{
+    if (!app)
+        return NULL;
+    if (app->httpd)
+        httpd_drain(app->httpd);
+    (void)httpd_stop(app->httpd);
+    (void)consumer_stop(app->consumer);
+    (void)loop_stop(app->follow_rows);
+    for (size_t i = 0; i < app->count; i++) {
+        (void)loop_stop(app->links[i].follow);
+        (void)loop_stop(app->links[i].remind);
+    }
+    for (size_t i = 0; i < app->count; i++) {
+        (void)bus_sender_stop(app->links[i].peer.sender);
+        peer_done(&app->links[i].peer);
+    }
+    (void)sign_keys_free(app->keys);
+    (void)metrics_free(app->registry);
+    free(app);
+    return NULL;
+}

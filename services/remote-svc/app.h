@@ -1,0 +1,72 @@
+#pragma once
+
+/* app: a running remote-svc: how it is put together and taken down, and what its parts share. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/err.h"
+#include "common/base/metric.h"
+#include "common/io/bus.h"
+#include "common/io/httpd.h"
+#include "common/io/sign.h"
+#include "services/remote-svc/config.h"
+#include "services/remote-svc/envelope.h"
+#include "services/remote-svc/follower.h"
+#include "services/remote-svc/loop.h"
+#include "services/remote-svc/peer.h"
+
+struct consumer;
+
+/* What belongs to one peer: its state and its threads. */
+struct remote_link {
+    struct peer peer;
+    struct remote_app *app;
+    struct follower definitions;
+    struct resend resend;
+    struct loop *follow, *remind;
+};
+
+struct remote_metrics {
+    struct metric *up, *units_in_transit, *rows_waiting, *rows_dropped;
+    struct metric *rows_sent, *rows_received;
+    struct metric *refused; /* by reason */
+};
+
+struct remote_app {
+    struct remote_config config;
+    struct metrics *registry;
+    struct remote_metrics metrics;
+    struct sign_keys *keys; /* NULL if there are no peers */
+    struct remote_link links[REMOTE_PEERS_MAX];
+    size_t count;
+    int64_t rows_since; /* of the one thread that follows rows */
+    struct loop *follow_rows;
+    struct consumer *consumer;
+    struct httpd *httpd;
+};
+
+MUST_CHECK bool remote_app_start(const struct remote_config *config, const char *openapi,
+                                 struct remote_app **ret, struct err *e);
+struct remote_app *remote_app_stop(struct remote_app *app);
+CLEANUP_DEFINE(remote_app, struct remote_app, remote_app_stop)
+#define auto_remote_app CLEANUP(remote_app)
+
+/* The link to a data centre, or NULL. */
+struct remote_link *remote_link_of(struct remote_app *app, const char *dc);
+
+extern const struct httpd_route remote_routes[];
+extern const size_t remote_routes_count;
+
+/* `arg` is a struct remote_app. */
+bool remote_handle_get_peers(void *arg, const struct httpd_request *req, struct httpd_reply *reply,
+                             struct err *e);
+
+/* publisher.c: what to say to a peer next; `arg` is a struct remote_link. */
+bus_next publisher_next;
+
+/* consumer.c: what the others say. */
+MUST_CHECK bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e);
+struct bus_counts consumer_bus(const struct consumer *c);
+struct consumer *consumer_stop(struct consumer *c);

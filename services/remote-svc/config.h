@@ -1,0 +1,42 @@
+#pragma once
+
+/* config: everything an operator can set; nothing else reads the environment. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/config.h"
+#include "common/base/num.h"
+
+#define REMOTE_PEERS_MAX 31
+#define REMOTE_URL_SIZE 512
+
+struct remote_config {
+    const char *dc;
+    const char *address;
+    int64_t port;
+    int64_t threads;
+    int64_t connections_max;
+    int64_t request_timeout_ms;
+    const char *log_level;
+    const char *broker;
+    const char *peers;
+    const char *keys;
+    const char *local_url, *meta_url;
+    int64_t resend_ms, sync_ms;
+    int64_t lost_ms;
+    int64_t queue_rows_max;
+};
+
+extern const struct config_table remote_config_table;
+
+/* One entry of REMOTE_PEERS. */
+struct remote_peer_setting {
+    char dc[NAME_SIZE];
+    char url[REMOTE_URL_SIZE];
+};
+
+/* What the table cannot say; the peers come out in the order given. */
+MUST_CHECK bool remote_config_check(const struct remote_config *config,
+                                    struct remote_peer_setting ret[REMOTE_PEERS_MAX],
+                                    size_t *ret_count, struct err *e);

@@ -1,0 +1,185 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/io/js.h"
+#include "services/remote-svc/app.h"
+#include "services/remote-svc/fetch.h"
+
+#define QUEUE_TTL_MS 60000
+#define QUEUE_MESSAGES_MAX 10000
+#define QUEUE_BYTES_MAX (INT64_C(256) * 1024 * 1024)
+#define TIMEOUT_MS 3000
+#define REPLY_MAX (INT64_C(4) * 1024 * 1024)
+
+struct consumer {
+    struct remote_app *app;
+    struct httpc *http; /* of the receiver's thread */
+    char queue[NAME_SIZE + 16];
+    struct bus_receiver *receiver;
+};
+
+/* ---- what is wrong with a message */
+
+static void refuse(struct consumer *c, const char *reason, const char *from)
+{
+    metric_add(metric_at(c->app->metrics.refused, reason, NULL, NULL), 1);
+    log_event(LOG_WARN, "message.refused", log_str("reason", reason),
+              log_str("from", from && name_is_valid(from) ? from : ""));
+}
+
+/*
+ * True: nothing more to do.  Whoever cannot be reached is asked again;
+ * whoever refuses would do so the next time as well.
+ */
+static bool refused_by(struct consumer *c, const char *reason, const char *from,
+                       const struct err *e)
+{
+    if (err_is_retryable(e->kind) || e->kind == ERR_INTERNAL) {
+        log_event(LOG_DEBUG, "message.waits", log_str("for", reason), log_str("error", e->msg));
+        return false;
+    }
+    log_event(LOG_WARN, "message.refused_by", log_str("by", reason), log_str("error", e->msg));
+    refuse(c, reason, from);
+    return true;
+}
+
+/* ---- what they say */
+
+static bool take_rows(struct consumer *c, struct remote_link *link, struct span message)
+{
+    const char *from = link->peer.setting.dc;
+    auto_buf struct buf body = BUF_INIT(BUS_BODY_MAX + 256);
+    auto_reply struct httpc_reply reply = {0};
+    struct span rows, answer, ours;
+    struct err e = {0};
+    char url[320];
+
+    if (!span_member(message, "rows", &rows)) {
+        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
+        return true;
+    }
+    buf_printf(&body, "{\"from\":\"%s\",\"rows\":", from);
+    buf_add(&body, rows.text, rows.len);
+    buf_str(&body, "}");
+    (void)snprintf(url, sizeof(url), "%s/rows", c->app->config.local_url);
+    if (!fetch_with(c->http, "POST", url, &body, TIMEOUT_MS, &reply, &answer, &e))
+        return refused_by(c, "local_svc", from, &e);
+    if (span_member(answer, "rows", &ours))
+        peer_tell_rows(&link->peer, ours);
+    metric_add(metric_at(c->app->metrics.rows_received, from, NULL, NULL), 1);
+    return true;
+}
+
+static bool take_definitions(struct consumer *c, struct remote_link *link, struct span message)
+{
+    const char *from = link->peer.setting.dc;
+    auto_buf struct buf body = BUF_INIT(BUS_BODY_MAX + 256);
+    auto_reply struct httpc_reply reply = {0};
+    struct span definitions, answer;
+    int64_t first = 0, last = 0, applied = 0;
+    struct err e = {0};
+    char url[320];
+
+    if (!span_member(message, "definitions", &definitions) ||
+        !span_member_i64(message, "from_revision", &first) ||
+        !span_member_i64(message, "to_revision", &last)) {
+        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
+        return true;
+    }
+    buf_printf(&body,
+               "{\"from_revision\":%lld,\"to_revision\":%lld,\"definitions\":", (long long)first,
+               (long long)last);
+    buf_add(&body, definitions.text, definitions.len);
+    buf_str(&body, "}");
+    (void)snprintf(url, sizeof(url), "%s/peers/%s/definitions", c->app->config.meta_url, from);
+    if (!fetch_with(c->http, "PUT", url, &body, TIMEOUT_MS, &reply, &answer, &e))
+        return refused_by(c, "meta_svc", from, &e);
+    if (span_member_i64(answer, "applied_revision", &applied))
+        peer_definitions_applied(&link->peer, applied);
+    return true;
+}
+
+static bool take_hello(struct consumer *c, struct remote_link *link, struct span message)
+{
+    (void)c;
+    (void)link;
+    (void)message;
+    return true;
+}
+
+static bool take(struct consumer *c, const struct envelope *envelope, struct remote_link *link,
+                 struct span message)
+{
+    static bool (*const takers[])(struct consumer *, struct remote_link *, struct span) = {
+        [ENVELOPE_HELLO] = take_hello,
+        [ENVELOPE_ROWS] = take_rows,
+        [ENVELOPE_DEFINITIONS] = take_definitions,
+    };
+    int64_t echoed = PEER_UNKNOWN, sent_at_ms = PEER_UNKNOWN;
+
+    (void)span_member_i64(message, "definitions_applied", &echoed);
+    (void)span_member_i64(message, "sent_at_ms", &sent_at_ms);
+    peer_heard(&link->peer, echoed, sent_at_ms);
+    return takers[envelope->kind](c, link, message);
+}
+
+static bool handle(void *arg, const struct bus_message *m)
+{
+    struct consumer *c = arg;
+    auto_js cJSON *json = NULL; /* only to know that it is JSON */
+    struct envelope envelope;
+    struct err e = {0};
+    const struct span message = {.text = buf_text(&m->body), .len = m->body.len};
+    enum envelope_verdict verdict = envelope_open(c->app->keys, c->app->config.dc, m, &envelope);
+    struct remote_link *link =
+        verdict == ENVELOPE_GOOD ? remote_link_of(c->app, envelope.from) : NULL;
+
+    if (verdict == ENVELOPE_GOOD && !link)
+        verdict = ENVELOPE_STRANGER;
+    if (verdict == ENVELOPE_GOOD && !js_parse(message.text, message.len, &json, &e))
+        verdict = ENVELOPE_MALFORMED;
+    if (verdict == ENVELOPE_GOOD)
+        return take(c, &envelope, link, message);
+    refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"));
+    return true;
+}
+
+/* ---- life */
+
+bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e)
+{
+    struct consumer *c = calloc(1, sizeof(*c));
+
+    CHECK(c != NULL);
+    *ret = c; /* the caller's also when it fails */
+    c->app = app;
+    (void)snprintf(c->queue, sizeof(c->queue), "volumecap.%s", app->config.dc);
+    const struct bus_receiver_config config = {.name = app->config.dc,
+                                               .url = app->config.broker,
+                                               .queue = c->queue,
+                                               .ttl_ms = QUEUE_TTL_MS,
+                                               .messages_max = QUEUE_MESSAGES_MAX,
+                                               .bytes_max = QUEUE_BYTES_MAX,
+                                               .handle = handle,
+                                               .arg = c};
+    return httpc_new(REPLY_MAX, &c->http, e) && bus_receiver_start(&config, &c->receiver, e);
+}
+
+struct bus_counts consumer_bus(const struct consumer *c)
+{
+    return bus_receiver_counts(c->receiver);
+}
+
+struct consumer *consumer_stop(struct consumer *c)
+{
+    if (!c)
+        return NULL;
+    if (c->http)
+        httpc_cancel(c->http);
+    (void)bus_receiver_stop(c->receiver);
+    (void)httpc_free(c->http);
+    free(c);
+    return NULL;
+}

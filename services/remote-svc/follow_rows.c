@@ -1,0 +1,44 @@
+#include <stdio.h>
+
+#include "common/base/log.h"
+#include "services/remote-svc/app.h"
+#include "services/remote-svc/fetch.h"
+
+#define WAIT_MS 5000
+#define GRACE_MS 5000
+#define FAILED_MS 500
+
+static void tell_all(struct remote_app *app, struct span rows)
+{
+    for (size_t i = 0; i < app->count; i++)
+        peer_tell_rows(&app->links[i].peer, rows);
+}
+
+static bool step(struct remote_app *app, struct httpc *http, struct err *e)
+{
+    auto_reply struct httpc_reply reply = {0};
+    struct span page, rows;
+    int64_t revision = 0;
+    char url[320];
+
+    (void)snprintf(url, sizeof(url), "%s/rows?since=%lld&wait_ms=%d&limit=1000",
+                   app->config.local_url, (long long)app->rows_since, WAIT_MS);
+    if (!fetch(http, url, WAIT_MS + GRACE_MS, &reply, &page, e))
+        return false;
+    if (!span_member_i64(page, "revision", &revision) || !span_member(page, "rows", &rows))
+        return err_set(e, ERR_INTERNAL, "GET /rows: an answer without revision or rows");
+    tell_all(app, rows);
+    /* A restored database counts again from an earlier revision. */
+    app->rows_since = revision < app->rows_since ? 0 : revision;
+    return true;
+}
+
+int64_t follow_rows_tick(void *arg, struct httpc *http)
+{
+    struct err e = {0};
+
+    if (step(arg, http, &e))
+        return 0;
+    log_event(LOG_WARN, "rows.failed", log_str("error", e.msg), log_str("then", "will retry"));
+    return FAILED_MS;
+}

@@ -1,0 +1,130 @@
+#include "services/remote-svc/outgoing.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "common/base/check.h"
+#include "common/base/num.h"
+
+#define KEY_SIZE (NAME_SIZE + TIME_TEXT_SIZE)
+
+struct waiting_row {
+    char key[KEY_SIZE]; /* "cap/starts_at" */
+    int64_t version;
+    char *text;
+    size_t len;
+    UT_hash_handle hh; /* iterates in the order in which they came */
+};
+
+struct outgoing {
+    pthread_mutex_t lock;
+    struct waiting_row *rows;
+    int64_t rows_max;
+};
+
+struct outgoing *outgoing_new(int64_t rows_max)
+{
+    struct outgoing *o = calloc(1, sizeof(*o));
+
+    CHECK(o && pthread_mutex_init(&o->lock, NULL) == 0);
+    o->rows_max = rows_max;
+    return o;
+}
+
+static void remove_row(struct outgoing *o, struct waiting_row *row)
+{
+    HASH_DEL(o->rows, row);
+    free(row->text);
+    free(row);
+}
+
+struct outgoing *outgoing_free(struct outgoing *o)
+{
+    struct waiting_row *row = NULL, *next = NULL;
+
+    if (!o)
+        return NULL;
+    HASH_ITER(hh, o->rows, row, next)
+    {
+        remove_row(o, row);
+    }
+    (void)pthread_mutex_destroy(&o->lock);
+    free(o);
+    return NULL;
+}
+
+static bool key_of(struct span row, char ret[KEY_SIZE])
+{
+    char cap[NAME_SIZE], starts_at[TIME_TEXT_SIZE];
+
+    if (!span_member_text(row, "cap", cap, sizeof(cap)) ||
+        !span_member_text(row, "starts_at", starts_at, sizeof(starts_at)))
+        return false;
+    (void)snprintf(ret, KEY_SIZE, "%s/%s", cap, starts_at);
+    return true;
+}
+
+/* The row of this key, new if need be; NULL if it is full. */
+static struct waiting_row *row_for(struct outgoing *o, const char *key)
+{
+    struct waiting_row *row = NULL;
+
+    HASH_FIND_STR(o->rows, key, row);
+    if (row || (int64_t)HASH_COUNT(o->rows) >= o->rows_max)
+        return row;
+    row = calloc(1, sizeof(*row));
+    CHECK(row);
+    (void)snprintf(row->key, sizeof(row->key), "%s", key);
+    HASH_ADD_STR(o->rows, key, row);
+    return row;
+}
+
+bool outgoing_put(struct outgoing *o, struct span text)
+{
+    char key[KEY_SIZE];
+    int64_t version = 0;
+
+    if (!key_of(text, key) || !span_member_i64(text, "version", &version))
+        return false;
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    struct waiting_row *row = row_for(o, key);
+    if (row && version >= row->version) {
+        free(row->text);
+        row->text = strndup(text.text, text.len);
+        CHECK(row->text);
+        row->len = text.len;
+        row->version = version;
+    }
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return row != NULL;
+}
+
+int64_t outgoing_take(struct outgoing *o, int64_t max, struct buf *out)
+{
+    struct waiting_row *row = NULL, *next = NULL;
+    int64_t taken = 0;
+
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    HASH_ITER(hh, o->rows, row, next)
+    {
+        if (taken == max)
+            break;
+        buf_str(out, taken > 0 ? "," : "");
+        buf_add(out, row->text, row->len);
+        remove_row(o, row);
+        taken++;
+    }
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return taken;
+}
+
+int64_t outgoing_count(struct outgoing *o)
+{
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    int64_t count = HASH_COUNT(o->rows);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return count;
+}
