@@ -273,7 +273,7 @@ static void open_table(struct table *t)
 
     t->folder = folder_scratch();
     snprintf(path, sizeof(path), "%s/ledger", t->folder);
-    cr_assert(ledger_open(path, 16, &t->ledger, &e), "%s", e.msg);
+    cr_assert(ledger_open(path, "front-1", 16, &t->ledger, &e), "%s", e.msg);
     cr_assert(windows_new(t->ledger, &t->windows, &e), "%s", e.msg);
     t->attention = attention_new();
     t->announcer =
