@@ -407,3 +407,29 @@ Test(table, a_hundred_thousand_caps_are_found_without_looking_at_the_others)
     cr_assert(clk_now_ms() - began_ms < 10000);
     close_table(&t);
 }
+
+/* ---- what is said to whom */
+
+static struct window *an_open_window(struct table *t)
+{
+    struct announcement row = a_row("ad", 0, INTERVAL_OPEN);
+
+    cr_assert(announce(&t->announcer, &row));
+    announce_snapshot_end(&t->announcer);
+    return windows_find_window(windows_find(windows_shard_of(t->windows, "ad"), "ad"), DAY);
+}
+
+Test(table, while_units_are_being_returned_nothing_is_certain)
+{
+    struct table t;
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    cr_assert(windows_claim(t.windows, w));
+    w->slice.left = 0;
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_USED_UP);
+    cr_assert(slot_return_freeze(&w->entry->slot));
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_UNREACHABLE);
+    slot_return_finish(&w->entry->slot);
+    close_table(&t);
+}
