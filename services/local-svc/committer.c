@@ -89,7 +89,7 @@ static void count_states(const struct local_metrics *m, const struct topup_batch
 
     for (size_t i = 0; i < batch->count; i++) {
         const struct topup_request *r = batch->requests[i];
-        for (size_t k = 0; k < r->count && !r->is_impostor; k++)
+        for (size_t k = 0; k < r->count && r->refusal == TOPUP_ADMITTED; k++)
             states[r->answers[k].pool.state]++;
     }
     for (int i = 0; i <= POOL_UNKNOWN; i++)
