@@ -11,7 +11,8 @@ struct local_metrics {
     struct metric *items, *batch_items, *commit_seconds;
     struct metric *watchers;
     struct metric *pools, *slices, *servers, *presumed;
-    struct metric *audit_violations;
+    struct metric *frozen;
+    struct metric *audit_violations, *audit_age;
 };
 
 void local_metrics_init(struct local_metrics *ret, struct metrics *m);

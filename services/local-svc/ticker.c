@@ -104,6 +104,7 @@ static bool audit(struct local_app *app, struct err *e)
 
     if (!audit_run(app->db, &result, e))
         return false;
+    app->audited_ms = clk_now_ms();
     metric_put(app->metrics.audit_violations, result.violations);
     for (size_t i = 0; i < AUDIT_CHECKS; i++)
         if (result.results[i].violations > 0)
@@ -128,7 +129,11 @@ int64_t auditor_tick(void *arg)
     struct local_app *app = arg;
     struct err e = {0};
 
+    if (app->audited_ms == 0)
+        app->audited_ms = clk_now_ms();
     if (!count(app, &e) || !audit(app, &e))
         failed(&e);
+    /* The number of violations is that of the last audit, and must not look new if this failed. */
+    metric_put(app->metrics.audit_age, (clk_now_ms() - app->audited_ms) / 1000);
     return app->config.audit_ms;
 }

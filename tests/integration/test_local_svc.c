@@ -7,6 +7,7 @@
 
 #include "tests/harness/local.h"
 #include "tests/harness/pg.h"
+#include "tests/harness/proc.h"
 
 PG_SUITE();
 
@@ -386,6 +387,53 @@ Test(local_svc, the_builtin_operations_answer)
 }
 
 /* ---- the audit */
+
+struct awaited_metric {
+    struct client *client;
+    const char *name;
+    int64_t least;
+};
+
+static bool is_reached(void *arg)
+{
+    const struct awaited_metric *a = arg;
+
+    return local_metric(a->client, a->name) >= a->least;
+}
+
+static void await_metric(struct client *c, const char *name, int64_t least)
+{
+    struct awaited_metric awaited = {c, name, least};
+
+    cr_assert(harness_await(is_reached, &awaited, 60000), "%s", name);
+}
+
+Test(local_svc, frozen_slices_are_counted)
+{
+    static const char *const env[] = {"LOCAL_AUDIT_MS=100", NULL};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), env);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &two, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 99});
+    await_metric(c, "volumecap_frozen_slices", 1);
+    cr_assert_eq(local_metric(c, "volumecap_frozen_slices"), 1);
+    cr_assert_eq(local_metric(c, "volumecap_slices"), 2);
+    cr_assert_eq(local_metric(c, "volumecap_audit_age_seconds"), 0);
+}
+
+Test(local_svc, an_audit_that_fails_is_seen_to_grow_old)
+{
+    static const char *const env[] = {"LOCAL_AUDIT_MS=100", NULL};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), env);
+
+    pg_exec(pg_conninfo_of(db), "ALTER TABLE local.slice RENAME refunded TO renamed");
+    await_metric(svc_client(l), "volumecap_audit_age_seconds", 1);
+}
 
 static int64_t violations_of(struct client *c, const char *id)
 {
