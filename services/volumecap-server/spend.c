@@ -38,9 +38,13 @@ static void refuse(struct spend *ret, const struct window *w, const struct spend
 {
     const int64_t needed = ask->mode == CONSUME_BEST_EFFORT ? 1 : ask->amount;
 
-    /* Nobody knows the rest of a slot that units are just being returned from. */
-    ret->verdict =
-        why == SLOT_FROZEN_NOW ? SLICE_UNREACHABLE : slice_refusal(&w->slice, ret->rest, needed);
+    ret->verdict = slice_refusal(&w->slice, ret->rest, needed);
+    /*
+     * Nobody knows the rest of a slot that units are just being returned from.  And if the pool
+     * has closed a window that is open by the watch, what follows it is on its way.
+     */
+    if (why == SLOT_FROZEN_NOW || ret->verdict == SLICE_NOT_OPEN)
+        ret->verdict = SLICE_UNREACHABLE;
     ret->may_wait = ret->verdict == SLICE_UNREACHABLE;
 }
 
