@@ -10,8 +10,9 @@
 #include "services/local-svc/store_time.h"
 
 #define TICK_MS 1000
-#define TICK_MIN_MS 20 /* between two, when much is due */
-#define SETTLES_MAX 20 /* a tick */
+#define TICK_MIN_MS 20           /* between two, when much is due */
+#define SETTLES_MAX 20           /* a tick */
+#define FORGET_SERVER_MS 3600000 /* of silence at least: a host may be restarting */
 
 static void failed(const struct err *e)
 {
@@ -58,9 +59,9 @@ static bool settle_silent(struct local_app *app, int64_t *next_ms, struct err *e
 
 static bool purge(struct local_app *app, int64_t *next_ms, struct err *e)
 {
-    int64_t purged = 0;
+    int64_t silent_ms = max_i64(app->config.presume_ms, FORGET_SERVER_MS), purged = 0;
 
-    if (!store_purge(app->db, app->config.retention_ms, &purged, e))
+    if (!store_purge(app->db, app->config.retention_ms, silent_ms, &purged, e))
         return false;
     if (purged == PURGE_POOLS_MAX)
         *next_ms = 0;

@@ -410,6 +410,29 @@ Test(local_faults, the_wish_of_a_server_that_is_gone_is_dropped)
     await_pool(c, "wanted", 0);
 }
 
+static bool is_forgotten(void *arg)
+{
+    return pg_i64(pg_conninfo_of(arg), "SELECT count(*) FROM local.server") == 1;
+}
+
+Test(local_faults, a_server_that_holds_nothing_and_is_silent_for_an_hour_is_forgotten)
+{
+    static const char *const env[] = {"LOCAL_SUSPECT_MS=100", "LOCAL_PRESUME_MS=200", NULL};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), env);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 10});
+    (void)local_topup(c, &one, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &two, "unknown", &(struct said){.want = 1});
+    await_silence(pg_conninfo_of(db), 2);
+    cr_assert_eq(pg_i64(pg_conninfo_of(db), "SELECT count(*) FROM local.server"), 2);
+
+    pg_exec(pg_conninfo_of(db), "UPDATE local.server SET seen_at = seen_at - interval '1 hour'");
+    cr_assert(harness_await(is_forgotten, db, LIMIT_MS));
+    cr_assert_eq(local_pool_i64(c, "a", "presumed_spent"), 1, "its slice is still known");
+}
+
 /* ---- time */
 
 static const struct announced in_2030 = {
