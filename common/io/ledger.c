@@ -20,11 +20,12 @@
  * - A lost page cache (power cut, panic): the boot id differs, the file is not
  *   believed.
  * - A copied file: its inode differs.  A file overwritten in place by an old
- *   copy of itself: its generation is old, and the pool refuses it.
+ *   copy of itself: nothing here.  The pool refuses it if its generation is old,
+ *   but a copy taken in the running generation opens as the next one.
  */
 
 #define LEDGER_MAGIC "volcapL"
-#define LEDGER_LAYOUT 1
+#define LEDGER_LAYOUT 2
 #define LEDGER_HEADER_SIZE 4096
 #define LEDGER_ENTRIES_MAX (INT64_C(1) << 26)
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
@@ -36,7 +37,8 @@ struct ledger_identity {
     uint32_t entry_size;
     char incarnation[UUID_SIZE];
     char boot_id[UUID_SIZE];
-    char pad[6];
+    char server[NAME_SIZE]; /* padded with zeros */
+    char pad[5];
     uint64_t device;
     uint64_t inode;
 };
@@ -109,7 +111,8 @@ static bool read_boot_id(char ret[UUID_SIZE], struct err *e)
 }
 
 /* The identity that this file has on this boot; the incarnation is left empty. */
-static bool expected_identity(int fd, struct ledger_identity *ret, struct err *e)
+static bool expected_identity(int fd, const char *server, struct ledger_identity *ret,
+                              struct err *e)
 {
     struct stat st;
 
@@ -118,6 +121,7 @@ static bool expected_identity(int fd, struct ledger_identity *ret, struct err *e
         .layout = LEDGER_LAYOUT,
         .entry_size = sizeof(struct ledger_entry),
     };
+    memcpy(ret->server, server, strlen(server));
     if (fstat(fd, &st) != 0)
         return err_set(e, ERR_INTERNAL, "fstat: %s", strerror(errno));
     ret->device = st.st_dev;
@@ -240,17 +244,32 @@ static void recover(struct ledger *l)
     atomic_store(&l->free_count, count);
 }
 
-static bool open_ledger(struct ledger *l, const char *path, int64_t entries_max, struct err *e)
+static bool is_own(const struct ledger *l, const struct ledger_identity *expected, struct err *e)
+{
+    const char *owner = l->header->identity.server;
+
+    if (l->is_new || strcmp(owner, expected->server) == 0)
+        return true;
+    return err_set(e, ERR_CONFLICT,
+                   "this ledger is %s's: set SERVER_NAME=%s, or remove the file (its units stay "
+                   "with %s until their windows end)",
+                   owner, owner, owner);
+}
+
+static bool open_ledger(struct ledger *l, const char *path, const char *server, int64_t entries_max,
+                        struct err *e)
 {
     struct ledger_identity expected;
     int64_t size_before = 0;
 
     if (!open_file(path, &l->fd, &size_before, e) || !allocate(l, size_before, entries_max, e) ||
-        !map_file(l, e) || !expected_identity(l->fd, &expected, e))
+        !map_file(l, e) || !expected_identity(l->fd, server, &expected, e))
         return false;
 
     l->why_new = doubt(l, &expected, size_before);
     l->is_new = l->why_new[0] != '\0';
+    if (!is_own(l, &expected, e))
+        return false;
     if (l->is_new)
         begin_incarnation(l, &expected);
     recover(l);
@@ -258,16 +277,18 @@ static bool open_ledger(struct ledger *l, const char *path, int64_t entries_max,
     return true;
 }
 
-bool ledger_open(const char *path, int64_t entries_max, struct ledger **ret, struct err *e)
+bool ledger_open(const char *path, const char *server, int64_t entries_max, struct ledger **ret,
+                 struct err *e)
 {
     auto_ledger struct ledger *l = calloc(1, sizeof(*l));
 
+    CHECK(name_is_valid(server));
     CHECK(entries_max >= 1 && entries_max <= LEDGER_ENTRIES_MAX);
     if (!l)
         return err_set(e, ERR_UNAVAILABLE, "out of memory");
     l->fd = -1;
     l->why_new = "";
-    if (!open_ledger(l, path, entries_max, e))
+    if (!open_ledger(l, path, server, entries_max, e))
         return err_while(e, "ledger %s", path);
     *ret = TAKE(l);
     return true;

@@ -8,11 +8,15 @@
  * second process is refused.  A header and an array of entries of 128 bytes,
  * one a (cap, window).
  *
- * The header says whose file this is: a random incarnation, the host's boot
- * id, and the file's own device and inode.  The same file on the same boot
- * carries on (kill -9, out of memory, a crash: the page cache survives).
- * Another boot, a copy, a bad checksum or a missing file: a new incarnation
- * with no entries, since the file may be older than the truth.
+ * The header says whose file this is: the server's name, a random incarnation,
+ * the host's boot id, and the file's own device and inode.  The same file on
+ * the same boot carries on (kill -9, out of memory, a crash: the page cache
+ * survives).  Another boot, a copy, a bad checksum or a missing file: a new
+ * incarnation with no entries, since the file may be older than the truth.
+ *
+ * A file that could carry on, but for another server, is not opened at all:
+ * the pool knows its slices by the server's name, so that under another one
+ * all that it holds would be lost.
  *
  * Finding an entry is the caller's business (it keeps pointers to them);
  * claiming and releasing are for one thread.
@@ -38,9 +42,12 @@ _Static_assert(sizeof(struct ledger_entry) == 128, "128 bytes of ledger per cap 
 
 struct ledger;
 
-/* `entries_max` fixes the size of a new file; a smaller existing file grows, a larger one stays. */
-MUST_CHECK bool ledger_open(const char *path, int64_t entries_max, struct ledger **ret,
-                            struct err *e);
+/*
+ * `server`: a valid name.  `entries_max` fixes the size of a new file; a smaller existing file
+ * grows, a larger one stays.
+ */
+MUST_CHECK bool ledger_open(const char *path, const char *server, int64_t entries_max,
+                            struct ledger **ret, struct err *e);
 struct ledger *ledger_close(struct ledger *l);
 CLEANUP_DEFINE(ledger, struct ledger, ledger_close)
 #define auto_ledger CLEANUP(ledger)

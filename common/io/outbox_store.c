@@ -50,7 +50,7 @@ struct outbox_sql {
             "WITH mine AS MATERIALIZED ("                                                         \
             "  SELECT o.id FROM " schema_ ".outbox AS o"                                          \
             "    JOIN unnest($1, $2) AS done (id, version) USING (id, version)"                   \
-            "   FOR UPDATE OF o SKIP LOCKED)"                                                     \
+            "   ORDER BY o.id FOR UPDATE OF o)"                                                   \
             " DELETE FROM " schema_ ".outbox AS o USING mine WHERE o.id = mine.id",               \
         .failed =                                                                                 \
             "WITH mine AS MATERIALIZED ("                                                         \
@@ -58,7 +58,7 @@ struct outbox_sql {
             "    FROM " schema_ ".outbox AS o"                                                    \
             "    JOIN unnest($1, $2, $3, $4, $5, $6)"                                             \
             "         AS f (id, version, attempts, pause_ms, error, parked) USING (id, version)"  \
-            "   FOR UPDATE OF o SKIP LOCKED)"                                                     \
+            "   ORDER BY o.id FOR UPDATE OF o)"                                                   \
             " UPDATE " schema_ ".outbox AS o"                                                     \
             "    SET attempts = mine.attempts, last_error = coalesce(mine.error, o.last_error),"  \
             "        due_at = clock_timestamp() + mine.pause_ms * interval '1 ms',"               \

@@ -21,6 +21,8 @@ struct local_app {
     struct watch *watch;                 /* of windows, for servers */
     struct watch *rows;                  /* of rows, for who tells other data centres */
     atomic_int_least64_t active_servers; /* seen lately; at least 1 */
+    int64_t
+        audited_ms; /* when the last audit succeeded, or else the first was tried; the auditor's */
 };
 
 extern const struct httpd_route local_routes[];

@@ -1,7 +1,7 @@
 #pragma once
 
-/* audit: the invariants of the quota law (docs/PROTOCOL.md), asked of the database, one SQL
- * statement each, all in one snapshot. */
+/* audit: the invariants of the quota law (docs/PROTOCOL.md), asked of the database in one snapshot;
+ * of windows that are not closed. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -89,7 +89,7 @@ static void count_states(const struct local_metrics *m, const struct topup_batch
 
     for (size_t i = 0; i < batch->count; i++) {
         const struct topup_request *r = batch->requests[i];
-        for (size_t k = 0; k < r->count && !r->is_impostor; k++)
+        for (size_t k = 0; k < r->count && r->refusal == TOPUP_ADMITTED; k++)
             states[r->answers[k].pool.state]++;
     }
     for (int i = 0; i <= POOL_UNKNOWN; i++)
@@ -118,8 +118,19 @@ static void complete(struct committer *c, size_t first, size_t count, const stru
         c->config.done(c->jobs[i], e);
 }
 
-/* Commits `count` jobs together; a request that cannot be committed must not take others down. */
-static void commit_jobs(struct committer *c, size_t first, size_t count)
+static void refuse(struct committer *c, size_t first, size_t count)
+{
+    struct err e = {0};
+
+    (void)err_set(&e, ERR_UNAVAILABLE, "the database is away; say it again");
+    complete(c, first, count, &e);
+}
+
+/*
+ * Commits `count` jobs together; a request that cannot be committed must not
+ * take others down.  Answers all of them; false: the database is away.
+ */
+static bool commit_jobs(struct committer *c, size_t first, size_t count)
 {
     struct topup_batch batch = {
         .requests = &c->requests[first], .count = count, .peers = c->config.peers};
@@ -127,24 +138,43 @@ static void commit_jobs(struct committer *c, size_t first, size_t count)
 
     if (commit(c, &batch, &e)) {
         complete(c, first, count, NULL);
-        return;
+        return true;
     }
     log_event(LOG_WARN, "topup.commit_failed", log_i64("requests", (int64_t)count),
               log_str("kind", err_name(e.kind)), log_str("error", e.msg));
     if (count == 1 || e.kind == ERR_UNAVAILABLE) {
         complete(c, first, count, &e);
-        return;
+        return e.kind != ERR_UNAVAILABLE;
     }
-    for (size_t i = first; i < first + count; i++)
-        commit_jobs(c, i, 1);
+    for (size_t done = 1; done <= count; done++) {
+        if (commit_jobs(c, first + done - 1, 1))
+            continue;
+        refuse(c, first + done, count - done);
+        return false;
+    }
+    return true;
+}
+
+static bool is_stopping(struct committer *c)
+{
+    lock(c);
+    bool stopping = c->stopping;
+    unlock(c);
+    return stopping;
 }
 
 static void *commit_loop(void *arg)
 {
     struct committer *c = arg;
 
-    while (take_batch(c))
-        commit_jobs(c, 0, c->count);
+    bool is_there = true;
+
+    while (take_batch(c)) {
+        if (is_there || !is_stopping(c))
+            is_there = commit_jobs(c, 0, c->count);
+        else
+            refuse(c, 0, c->count);
+    }
     return NULL;
 }
 

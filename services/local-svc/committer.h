@@ -42,7 +42,10 @@ MUST_CHECK bool committer_start(const struct committer_config *config, struct co
 /* On success `done` will be called.  Full or stopping: ERR_UNAVAILABLE. */
 MUST_CHECK bool committer_put(struct committer *c, struct committer_job *job, struct err *e);
 
-/* Finishes what is in the queue and takes nothing more. */
+/*
+ * Finishes what is in the queue and takes nothing more.  Once the database was
+ * away, what is left is refused: to wait for it again would take too long.
+ */
 void committer_drain(struct committer *c);
 
 struct committer *committer_stop(struct committer *c);

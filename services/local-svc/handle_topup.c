@@ -25,13 +25,16 @@ CLEANUP_DEFINE(topup_call, struct topup_call, topup_call_free)
 
 static void answer(struct topup_call *t, const struct err *e)
 {
+    static const char *const refusals[] = {
+        [TOPUP_IMPOSTOR] = "another process, or a newer one, has the ledger of this incarnation",
+        [TOPUP_OLD_LEDGER] = "this ledger is older than what was reported from it before",
+    };
     struct httpd_reply reply = {0};
-    struct err impostor = {0};
+    struct err refused = {0};
 
-    if (!e && t->job.request.is_impostor) {
-        (void)err_set(&impostor, ERR_CONFLICT,
-                      "another process, or a newer one, has the ledger of this incarnation");
-        e = &impostor;
+    if (!e && t->job.request.refusal != TOPUP_ADMITTED) {
+        (void)err_set(&refused, ERR_CONFLICT, "%s", refusals[t->job.request.refusal]);
+        e = &refused;
     }
     if (!e)
         topup_encode(&t->job.request, &reply.body);

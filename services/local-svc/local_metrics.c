@@ -42,13 +42,17 @@ static const struct row {
     {M(pools), METRIC_GAUGE, "volumecap_pools",
      "Pools in the database.", "state"},
     {M(slices), METRIC_GAUGE, "volumecap_slices",
-     "Slices in the database.", NULL},
+     "Slices of windows that are not closed.", NULL},
+    {M(frozen), METRIC_GAUGE, "volumecap_frozen_slices",
+     "Slices of servers that contradicted their pools, of windows that are not closed.", NULL},
     {M(servers), METRIC_GAUGE, "volumecap_servers",
      "Servers in the database, by how long they have been silent.", "state"},
     {M(presumed), METRIC_GAUGE, "volumecap_presumed_spent_units",
      "Units held by long-silent servers.", NULL},
     {M(audit_violations), METRIC_GAUGE, "volumecap_audit_violations",
      "Violations that the last audit found.", NULL},
+    {M(audit_age), METRIC_GAUGE, "volumecap_audit_age_seconds",
+     "How old the last audit was at the last attempt: above 0, it failed.", NULL},
 #undef M
 };
 /* clang-format on */
@@ -83,5 +87,6 @@ void local_metrics_counts(const struct local_metrics *m, const struct store_coun
     metric_set(metric_at(m->servers, "suspect", NULL, NULL), counts->suspect);
     metric_set(metric_at(m->servers, "presumed_spent", NULL, NULL), counts->presumed_spent);
     metric_put(m->slices, counts->slices);
+    metric_put(m->frozen, counts->frozen);
     metric_put(m->presumed, counts->presumed_units);
 }

@@ -12,7 +12,8 @@ struct local_metrics {
     struct metric *received, *sent, *rows;
     struct metric *watchers, *rows_watchers;
     struct metric *pools, *slices, *servers, *presumed;
-    struct metric *audit_violations;
+    struct metric *frozen;
+    struct metric *audit_violations, *audit_age;
 };
 
 void local_metrics_init(struct local_metrics *ret, struct metrics *m);

@@ -135,6 +135,10 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
     service_wait();
     httpd_drain(httpd);
+    /* All at once: while the database is silent, each may have to wait for what it has begun. */
+    worker_tell_stop(ticker);
+    worker_tell_stop(auditor);
+    watch_tell_stop(watch);
     committer_drain(committer);
     watch_drain(watch);
     watch_drain(rows);

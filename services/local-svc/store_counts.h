@@ -11,7 +11,7 @@
 struct store_counts {
     int64_t pools[INTERVAL_CLOSED + 1]; /* by state */
     int64_t presumed_units;
-    int64_t slices;
+    int64_t slices, frozen;                /* of windows that are not closed */
     int64_t live, suspect, presumed_spent; /* servers */
 };
 

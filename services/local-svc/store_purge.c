@@ -3,7 +3,7 @@
 #include "services/local-svc/store_rows.h"
 
 struct purge_tx {
-    int64_t retention_ms;
+    int64_t retention_ms, silent_ms;
     int64_t purged;
 };
 
@@ -26,8 +26,8 @@ static bool purge_pools(struct db_conn *c, int64_t retention_ms, int64_t *ret, s
     return true;
 }
 
-/* Servers speak in real time, so their retention is real, too. */
-static bool purge_servers(struct db_conn *c, int64_t retention_ms, struct err *e)
+/* Names are free text: whoever makes up new ones must not fill the table for days. */
+static bool purge_servers(struct db_conn *c, int64_t silent_ms, struct err *e)
 {
     return db_query(c,
                     "WITH gone AS MATERIALIZED ("
@@ -39,20 +39,20 @@ static bool purge_servers(struct db_conn *c, int64_t retention_ms, struct err *e
                     "      ORDER BY seen_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
                     "DELETE FROM local.server v USING gone"
                     " WHERE v.name = gone.name AND v.incarnation = gone.incarnation",
-                    DB_ARGS(db_i64(retention_ms), db_i64(PURGE_POOLS_MAX)), NULL, e);
+                    DB_ARGS(db_i64(silent_ms), db_i64(PURGE_SERVERS_MAX)), NULL, e);
 }
 
 static bool purge_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct purge_tx *tx = arg;
 
-    return purge_pools(c, tx->retention_ms, &tx->purged, e) &&
-           purge_servers(c, tx->retention_ms, e);
+    return purge_pools(c, tx->retention_ms, &tx->purged, e) && purge_servers(c, tx->silent_ms, e);
 }
 
-bool store_purge(struct db *db, int64_t retention_ms, int64_t *ret_purged, struct err *e)
+bool store_purge(struct db *db, int64_t retention_ms, int64_t silent_ms, int64_t *ret_purged,
+                 struct err *e)
 {
-    struct purge_tx tx = {.retention_ms = retention_ms};
+    struct purge_tx tx = {.retention_ms = retention_ms, .silent_ms = silent_ms};
 
     if (!store_tx(db, purge_tx, &tx, e))
         return err_while(e, "purging");

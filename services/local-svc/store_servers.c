@@ -9,8 +9,7 @@
 #include "services/local-svc/columns.h"
 
 struct server_row {
-    struct topup_server server; /* as recorded, then as it becomes */
-    bool spoke;
+    struct topup_server recorded, server; /* `server` is as it becomes */
 };
 
 static int compare_ledgers(const struct topup_server *a, const struct topup_server *b)
@@ -27,34 +26,43 @@ static int compare_rows(const void *a, const void *b)
     return compare_ledgers(&left->server, &right->server);
 }
 
-/* The distinct (name, incarnation) of all requests, sorted. */
+/* By ledger, the newest process of each first. */
+static int compare_processes(const void *a, const void *b)
+{
+    const struct server_row *left = a, *right = b;
+    int order = compare_rows(a, b);
+
+    return order != 0 ? order
+                      : (left->server.generation < right->server.generation) -
+                            (left->server.generation > right->server.generation);
+}
+
+/* The distinct (name, incarnation) of all requests that are not refused, sorted. */
 static size_t collect(struct topup_request *const *requests, size_t count, struct server_row *ret)
 {
-    size_t distinct = 0;
+    size_t admitted = 0, distinct = 0;
 
     for (size_t i = 0; i < count; i++)
-        ret[i] = (struct server_row){.server = requests[i]->server};
-    qsort(ret, count, sizeof(*ret), compare_rows);
-    for (size_t i = 0; i < count; i++)
+        if (requests[i]->refusal == TOPUP_ADMITTED)
+            ret[admitted++] = (struct server_row){.server = requests[i]->server};
+    qsort(ret, admitted, sizeof(*ret), compare_processes);
+    for (size_t i = 0; i < admitted; i++)
         if (i == 0 || compare_rows(&ret[i], &ret[distinct - 1]) != 0)
             ret[distinct++] = ret[i];
     return distinct;
 }
 
-static void add_server(struct columns *c, const struct server_row *rows, size_t count,
-                       bool only_spoke)
+static void add_server(struct columns *c, const struct server_row *rows, size_t count)
 {
     const char **names = columns_texts(c), **incarnations = columns_texts(c);
     int64_t *generations = columns_i64s(c);
     const char **processes = columns_texts(c);
 
-    for (size_t i = 0, n = 0; i < count; i++) {
-        if (only_spoke && !rows[i].spoke)
-            continue;
-        names[n] = rows[i].server.name;
-        incarnations[n] = rows[i].server.incarnation;
-        generations[n] = rows[i].server.generation;
-        processes[n++] = rows[i].server.process;
+    for (size_t i = 0; i < count; i++) {
+        names[i] = rows[i].server.name;
+        incarnations[i] = rows[i].server.incarnation;
+        generations[i] = rows[i].server.generation;
+        processes[i] = rows[i].server.process;
     }
 }
 
@@ -64,7 +72,7 @@ static bool insert_missing(struct db_conn *c, const struct server_row *rows, siz
 {
     auto_columns struct columns values = COLUMNS_INIT(count);
 
-    add_server(&values, rows, count, false);
+    add_server(&values, rows, count);
     return db_query(c,
                     "INSERT INTO local.server (name, incarnation, generation, process, seen_at)"
                     "SELECT k.name, k.incarnation, k.generation, k.process, clock_timestamp()"
@@ -80,7 +88,7 @@ static bool lock(struct db_conn *c, struct server_row *rows, size_t count, struc
     auto_rows struct db_rows *found = NULL;
     auto_columns struct columns keys = COLUMNS_INIT(count);
 
-    add_server(&keys, rows, count, false);
+    add_server(&keys, rows, count);
     if (!db_query(c,
                   "SELECT k.i, s.generation, s.process"
                   "  FROM unnest($1, $2::uuid[]) WITH ORDINALITY AS k (name, incarnation, i)"
@@ -93,12 +101,19 @@ static bool lock(struct db_conn *c, struct server_row *rows, size_t count, struc
     if ((size_t)db_count(found) != count)
         return err_set(e, ERR_UNAVAILABLE, "a server was just purged; say it again");
     for (int row = 0; row < db_count(found); row++) {
-        struct topup_server *s = &rows[db_get_i64(found, row, 0) - 1].server;
+        struct server_row *r = &rows[db_get_i64(found, row, 0) - 1];
+        struct topup_server *s = &r->server;
 
         s->generation = db_get_i64(found, row, 1);
         (void)strncpy(s->process, db_get_text(found, row, 2), sizeof(s->process) - 1);
+        r->recorded = *s;
     }
     return true;
+}
+
+static bool is_same(const struct topup_server *a, const struct topup_server *b)
+{
+    return a->generation == b->generation && strcmp(a->process, b->process) == 0;
 }
 
 /*
@@ -108,30 +123,39 @@ static bool lock(struct db_conn *c, struct server_row *rows, size_t count, struc
 static void decide(struct server_row *row, struct topup_request *r)
 {
     const struct topup_server *asks = &r->server;
-    bool is_same = asks->generation == row->server.generation &&
-                   strcmp(asks->process, row->server.process) == 0;
+    bool is_impostor = !is_same(asks, &row->server) && asks->generation <= row->server.generation;
 
-    r->is_impostor = !is_same && asks->generation <= row->server.generation;
-    if (r->is_impostor)
-        return;
-    row->server = *asks;
-    row->spoke = true;
+    r->is_first = !is_same(asks, &row->recorded);
+    r->refusal = is_impostor ? TOPUP_IMPOSTOR : TOPUP_ADMITTED;
+    if (!is_impostor)
+        row->server = *asks;
 }
 
-static size_t count_spoke(const struct server_row *rows, size_t count)
+bool store_servers_admit(struct db_conn *c, struct topup_request *const *requests, size_t count,
+                         struct err *e)
 {
-    size_t spoke = 0;
+    auto_free struct server_row *rows = calloc(count, sizeof(*rows));
 
+    CHECK(rows != NULL);
     for (size_t i = 0; i < count; i++)
-        spoke += rows[i].spoke;
-    return spoke;
+        requests[i]->refusal = TOPUP_ADMITTED;
+    size_t distinct = collect(requests, count, rows);
+    if (!insert_missing(c, rows, distinct, e) || !lock(c, rows, distinct, e))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct server_row key = {.server = requests[i]->server};
+        struct server_row *row = bsearch(&key, rows, distinct, sizeof(*rows), compare_rows);
+
+        decide(row, requests[i]);
+    }
+    return true;
 }
 
 static bool save(struct db_conn *c, const struct server_row *rows, size_t count, struct err *e)
 {
-    auto_columns struct columns values = COLUMNS_INIT(count_spoke(rows, count));
+    auto_columns struct columns values = COLUMNS_INIT(count);
 
-    add_server(&values, rows, count, true);
+    add_server(&values, rows, count);
     return db_query(c,
                     "UPDATE local.server s"
                     "   SET generation = k.generation, process = k.process,"
@@ -145,22 +169,13 @@ static bool save(struct db_conn *c, const struct server_row *rows, size_t count,
                     values.params, values.count, NULL, e);
 }
 
-bool store_servers_admit(struct db_conn *c, struct topup_request *const *requests, size_t count,
+bool store_servers_spoke(struct db_conn *c, struct topup_request *const *requests, size_t count,
                          struct err *e)
 {
     auto_free struct server_row *rows = calloc(count, sizeof(*rows));
 
     CHECK(rows != NULL);
-    size_t distinct = collect(requests, count, rows);
-    if (!insert_missing(c, rows, distinct, e) || !lock(c, rows, distinct, e))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        struct server_row key = {.server = requests[i]->server};
-        struct server_row *row = bsearch(&key, rows, distinct, sizeof(*rows), compare_rows);
-
-        decide(row, requests[i]);
-    }
-    return save(c, rows, distinct, e);
+    return save(c, rows, collect(requests, count, rows), e);
 }
 
 struct active_tx {

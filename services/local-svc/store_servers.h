@@ -9,11 +9,15 @@
 #include "services/local-svc/topup.h"
 
 /*
- * Locks the rows of all who ask (making those that are missing), decides in
- * the order of the requests who is an impostor, and notes that the others
- * spoke.  Before anything else is locked.
+ * Locks the rows of all who ask (making those that are missing), and decides
+ * in the order of the requests who is an impostor.  Before anything else is
+ * locked.
  */
 MUST_CHECK bool store_servers_admit(struct db_conn *c, struct topup_request *const *requests,
+                                    size_t count, struct err *e);
+
+/* Notes that those who were not refused spoke. */
+MUST_CHECK bool store_servers_spoke(struct db_conn *c, struct topup_request *const *requests,
                                     size_t count, struct err *e);
 
 /* How many have spoken within so many ms; at least 1. */

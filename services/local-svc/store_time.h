@@ -14,6 +14,7 @@
 #define ADVANCE_POOLS_MAX 500
 #define SETTLE_SLICES_MAX 500
 #define PURGE_POOLS_MAX 100
+#define PURGE_SERVERS_MAX 1000
 
 /*
  * Moves pools on: planned, open, closing, closed.  A pool that is over is
@@ -39,6 +40,7 @@ enum silence {
 MUST_CHECK bool store_settle(struct db *db, enum silence silence, int64_t silent_ms, bool *ret_more,
                              struct err *e);
 
-/* Forgets closed windows that ended so long ago, and servers that have nothing left here. */
-MUST_CHECK bool store_purge(struct db *db, int64_t retention_ms, int64_t *ret_purged,
-                            struct err *e);
+/* Forgets closed windows that ended so long ago, and servers that have been silent for
+ * `silent_ms` of real time and hold no slice of any window that is kept. */
+MUST_CHECK bool store_purge(struct db *db, int64_t retention_ms, int64_t silent_ms,
+                            int64_t *ret_purged, struct err *e);

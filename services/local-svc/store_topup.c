@@ -142,6 +142,25 @@ static struct pool_answer decide(struct work *w, const struct ask *a, struct sto
     return t.answer;
 }
 
+/*
+ * All that a process ever reported was in its ledger before.  If the next one
+ * to open it knows less, the file is an old copy: what was spent since would be
+ * spent again.  Asked of the rows as they were loaded.
+ */
+static void refuse_old_ledgers(struct work *w)
+{
+    for (size_t i = 0; i < w->asks_count; i++) {
+        const struct ask *a = &w->asks[i];
+        const struct pool_slice *s = &w->slices[a->slice].slice;
+        const struct pool_report *r = &a->item->report;
+        bool knows_less =
+            r->returned < s->returned || r->consumed < s->consumed || r->refunded < s->refunded;
+
+        if (knows_less && a->request->is_first && a->request->refusal == TOPUP_ADMITTED)
+            a->request->refusal = TOPUP_OLD_LEDGER;
+    }
+}
+
 static void decide_all(struct work *w)
 {
     w->batch->moved = (struct units_moved){0};
@@ -149,7 +168,7 @@ static void decide_all(struct work *w)
         const struct ask *a = &w->asks[i];
         struct store_pool *p = &w->pools[a->pool];
 
-        if (a->request->is_impostor)
+        if (a->request->refusal != TOPUP_ADMITTED)
             continue;
         *a->answer = (struct topup_answer){
             .pool = decide(w, a, p, &w->slices[a->slice]),
@@ -191,8 +210,10 @@ static bool topup_tx(struct db_conn *c, void *arg, struct err *e)
         !store_pools_lock(c, w->pools, w->pools_count, e) ||
         !store_slices_load(c, w->slices, w->slices_count, e))
         return false;
+    refuse_old_ledgers(w);
     decide_all(w);
-    return (w->batch->peers->count == 0 || plan_trades(c, w, e)) && save(c, w, e);
+    return (w->batch->peers->count == 0 || plan_trades(c, w, e)) &&
+           store_servers_spoke(c, w->batch->requests, w->batch->count, e) && save(c, w, e);
 }
 
 /* Somebody has to look at why a server and its pool disagree. */
@@ -201,7 +222,7 @@ static void report_frozen(const struct work *w)
     for (size_t i = 0; i < w->asks_count; i++) {
         const struct ask *a = &w->asks[i];
 
-        if (a->request->is_impostor || a->answer->pool.state != POOL_FROZEN)
+        if (a->request->refusal != TOPUP_ADMITTED || a->answer->pool.state != POOL_FROZEN)
             continue;
         log_event(LOG_ERROR, "slice.frozen", log_str("cap", a->item->key.cap),
                   log_i64("starts_at_ms", a->item->key.starts_at_ms),
@@ -214,6 +235,17 @@ static void report_frozen(const struct work *w)
     }
 }
 
+static void report_old_ledgers(const struct topup_batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const struct topup_server *s = &b->requests[i]->server;
+
+        if (b->requests[i]->refusal == TOPUP_OLD_LEDGER)
+            log_event(LOG_ERROR, "ledger.old", log_str("server", s->name),
+                      log_str("incarnation", s->incarnation), log_i64("generation", s->generation));
+    }
+}
+
 bool store_topup(struct db *db, struct topup_batch *batch, struct err *e)
 {
     auto_work struct work w = {.batch = batch};
@@ -222,5 +254,6 @@ bool store_topup(struct db *db, struct topup_batch *batch, struct err *e)
     if (!store_tx(db, topup_tx, &w, e))
         return err_while(e, "topup of %zu items", w.asks_count);
     report_frozen(&w);
+    report_old_ledgers(batch);
     return true;
 }

@@ -37,7 +37,10 @@ static void load_row(const struct db_rows *rows, int row, struct watch_row *ret)
     (void)snprintf(ret->key.cap, sizeof(ret->key.cap), "%s", db_get_text(rows, row, 1));
 }
 
-/* The counter is read in the same snapshot: rows of a later one cannot be missed. */
+/*
+ * The counter is read in the same snapshot: rows of a later one cannot be
+ * missed.  Who knows nothing yet need not hear of what is over for good.
+ */
 static bool query(struct db_conn *c, int64_t since, int64_t limit, struct db_rows **ret,
                   struct err *e)
 {
@@ -49,7 +52,8 @@ static bool query(struct db_conn *c, int64_t since, int64_t limit, struct db_row
         "       local.until_ms(p.ends_at, t.now, t.speed), p.state, p.paused,"
         "       p.requested, p.autonomy_ms, p.recall, p.revision"
         "  FROM local.revision r CROSS JOIN t"
-        "  LEFT JOIN (SELECT * FROM local.pool WHERE revision > $1"
+        "  LEFT JOIN (SELECT * FROM local.pool"
+        "              WHERE revision > $1 AND ($1 > 0 OR state <> 'closed')"
         "              ORDER BY revision LIMIT $2) p ON true"
         " ORDER BY p.revision",
         DB_ARGS(db_i64(since), db_i64(limit + 1)), ret, e);

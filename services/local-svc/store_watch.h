@@ -34,6 +34,6 @@ struct watch_news *watch_news_free(struct watch_news *n);
 CLEANUP_DEFINE(watch_news, struct watch_news, watch_news_free)
 #define auto_watch_news CLEANUP(watch_news)
 
-/* Loads the oldest news after `since`, at most `limit` rows. */
+/* Loads the oldest news after `since`, at most `limit` rows; after 0, not of closed windows. */
 MUST_CHECK bool store_watch(struct db *db, int64_t since, int64_t limit, struct watch_news **ret,
                             struct err *e);

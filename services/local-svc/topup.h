@@ -31,10 +31,18 @@ struct topup_server {
     int64_t generation;
 };
 
+/* Why a request was answered, and nothing done. */
+enum topup_refusal {
+    TOPUP_ADMITTED,
+    TOPUP_IMPOSTOR,   /* another process has this ledger */
+    TOPUP_OLD_LEDGER, /* the ledger has forgotten what was reported from it before */
+};
+
 struct topup_request {
     struct topup_server server;
     size_t count;
     struct topup_item *items;     /* no key twice */
     struct topup_answer *answers; /* as many */
-    bool is_impostor;             /* answered: another process has this ledger; nothing was done */
+    bool is_first;                /* of its process, as far as is recorded */
+    enum topup_refusal refusal;
 };

@@ -99,7 +99,7 @@ static void *listen_loop(void *arg)
     struct watch *w = arg;
 
     while (!is_stopping(w))
-        if (!look(w))
+        if (!look(w) && !is_stopping(w))
             (void)db_listener_wait(w->listener, LOOK_EVERY_MS);
     return NULL;
 }
@@ -210,16 +210,21 @@ static void join(pthread_t thread, bool *is_running)
     *is_running = false;
 }
 
-void watch_drain(struct watch *w)
+void watch_tell_stop(struct watch *w)
 {
-    struct waiter one;
-
     lock(w);
     w->stopping = true;
     CHECK(pthread_cond_signal(&w->changed) == 0);
     unlock(w);
     if (w->listener)
         db_listener_wake(w->listener);
+}
+
+void watch_drain(struct watch *w)
+{
+    struct waiter one;
+
+    watch_tell_stop(w);
     join(w->listening, &w->is_listening);
     join(w->expiring, &w->is_expiring);
 

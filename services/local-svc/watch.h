@@ -58,6 +58,9 @@ MUST_CHECK bool watch_start(const struct watch_config *config, struct watch **re
 MUST_CHECK bool watch_suspend(struct watch *w, const struct httpd_request *req, int64_t since,
                               int64_t wait_ms, bool *ret_suspended, struct err *e);
 
+/* From now on nothing is suspended; does not wait. */
+void watch_tell_stop(struct watch *w);
+
 /* Completes all calls; from now on nothing is suspended. */
 void watch_drain(struct watch *w);
 

@@ -63,14 +63,19 @@ bool worker_start(worker_tick *tick, void *arg, struct worker **ret, struct err 
     return true;
 }
 
-struct worker *worker_stop(struct worker *w)
+void worker_tell_stop(struct worker *w)
 {
-    if (!w)
-        return NULL;
     CHECK(pthread_mutex_lock(&w->mutex) == 0);
     w->stopping = true;
     CHECK(pthread_cond_signal(&w->stop) == 0);
     CHECK(pthread_mutex_unlock(&w->mutex) == 0);
+}
+
+struct worker *worker_stop(struct worker *w)
+{
+    if (!w)
+        return NULL;
+    worker_tell_stop(w);
     if (w->is_running)
         CHECK(pthread_join(w->thread, NULL) == 0);
     CHECK(pthread_cond_destroy(&w->stop) == 0);

@@ -14,6 +14,9 @@ struct worker;
 
 MUST_CHECK bool worker_start(worker_tick *tick, void *arg, struct worker **ret, struct err *e);
 
+/* No further tick begins; does not wait for the one under way. */
+void worker_tell_stop(struct worker *w);
+
 /* Waits for the tick under way. */
 struct worker *worker_stop(struct worker *w);
 CLEANUP_DEFINE(worker, struct worker, worker_stop)

@@ -26,8 +26,7 @@ static void take_bounds(struct window *w, const struct announcement *row, int64_
         w->bounds.opens_ms = measured_ms + row->starts_in_ms;
 }
 
-/* If the clock that counts says that a window is over, then the one that follows it has begun. */
-static void open_successor(const struct window *over, int64_t now_ms, struct attention *attention)
+void announce_open_successor(const struct window *over, int64_t now_ms, struct attention *attention)
 {
     for (size_t i = 0; i < over->cap->count; i++) {
         struct window *w = over->cap->windows[i];
@@ -57,7 +56,7 @@ static void take_row(struct announcer *a, struct window *w, const struct announc
     if (row->recall || w->state >= INTERVAL_CLOSING)
         atomic_store(&w->report, true);
     if (w->state >= INTERVAL_CLOSING && row->ends_in_ms <= 0)
-        open_successor(w, a->measured_ms, a->attention);
+        announce_open_successor(w, a->measured_ms, a->attention);
 }
 
 bool announce(struct announcer *a, const struct announcement *row)

@@ -32,7 +32,7 @@ bool server_ready(void *arg, struct buf *out)
 
 static bool open_ledger(struct server_app *app, const struct server_config *config, struct err *e)
 {
-    if (!ledger_open(config->ledger, config->ledger_entries, &app->ledger, e))
+    if (!ledger_open(config->ledger, config->name, config->ledger_entries, &app->ledger, e))
         return false;
     log_event(LOG_INFO, "ledger.opened", log_str("incarnation", ledger_incarnation(app->ledger)),
               log_i64("generation", ledger_generation(app->ledger)),

@@ -38,20 +38,6 @@ const struct config_table server_config_table = {
     .count = sizeof(rows) / sizeof(rows[0]),
 };
 
-static bool set_log_level(const char *text, struct err *e)
-{
-    static const char *const names[] = {
-        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(names[i], text) == 0) {
-            log_level_set((enum log_level)i);
-            return true;
-        }
-    }
-    return err_set(e, ERR_INVALID, "SERVER_LOG_LEVEL: debug, info, warn or error");
-}
-
 /* The host's name lives as long as the process, like the environment that the others are in. */
 static const char *host_name(void)
 {
@@ -70,5 +56,5 @@ bool server_config_finish(struct server_config *config, struct err *e)
         return err_set(e, ERR_INVALID, "SERVER_NAME: 1 to 64 of A-Z a-z 0-9 . _ -");
     if (strncmp(config->local_url, "http://", 7) != 0 || strlen(config->local_url) > 200)
         return err_set(e, ERR_INVALID, "SERVER_LOCAL_URL: http://host:port");
-    return set_log_level(config->log_level, e);
+    return log_level_set_name(config->log_level, e);
 }

@@ -33,11 +33,18 @@ static void ring_if_low(const struct spender *s, struct window *w, int64_t rest,
 }
 
 /* What the slice does not cover: a best effort needs one unit, anything else all of them. */
-static void refuse(struct spend *ret, const struct window *w, const struct spend_ask *ask)
+static void refuse(struct spend *ret, const struct window *w, const struct spend_ask *ask,
+                   enum slot_verdict why)
 {
     const int64_t needed = ask->mode == CONSUME_BEST_EFFORT ? 1 : ask->amount;
 
     ret->verdict = slice_refusal(&w->slice, ret->rest, needed);
+    /*
+     * Nobody knows the rest of a slot that units are just being returned from.  And if the pool
+     * has closed a window that is open by the watch, what follows it is on its way.
+     */
+    if (why == SLOT_FROZEN_NOW || ret->verdict == SLICE_NOT_OPEN)
+        ret->verdict = SLICE_UNREACHABLE;
     ret->may_wait = ret->verdict == SLICE_UNREACHABLE;
 }
 
@@ -58,7 +65,7 @@ static void consume(const struct spender *s, struct window *w, const struct spen
         take = slot_consume(&w->entry->slot, ask->amount, (enum consume_mode)ask->mode);
     ret->rest = take.rest;
     if (take.verdict != SLOT_GRANTED) {
-        refuse(ret, w, ask);
+        refuse(ret, w, ask, take.verdict);
         return;
     }
     ret->verdict = SLICE_GRANTED;

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "services/volumecap-server/announce.h"
 
 #define BACKOFF_MIN_MS INT64_C(20)
 #define BACKOFF_MAX_MS INT64_C(500)
@@ -252,6 +253,19 @@ static void take_bounds(struct window *w, const struct topup_answer *a, int64_t 
     w->bounds.closes_ms = measured_ms + a->ends_in_ms;
 }
 
+/*
+ * That a window is over stays true however long the answer took.  There is no
+ * dead second: from now on clients are served from the one that follows it.
+ */
+static void take_end(const struct upkeep *u, struct window *w, const struct topup_answer *a,
+                     int64_t now_ms)
+{
+    if (a->pool.state != POOL_CLOSED || !a->has_bounds || a->ends_in_ms > 0 || !w->announced)
+        return;
+    w->bounds.closes_ms = min_i64(w->bounds.closes_ms, now_ms);
+    announce_open_successor(w, now_ms, u->attention);
+}
+
 /* Nothing came of an ask: the next one later, and later each time. */
 static void back_off(struct window *w, int64_t now_ms)
 {
@@ -297,6 +311,7 @@ void upkeep_apply(struct upkeep *u, const struct topup_item *item, const struct 
     (void)pthread_rwlock_wrlock(&shard->lock);
     take_answer(u, w, item, a, now_ms);
     take_bounds(w, a, measured_ms, now_ms);
+    take_end(u, w, a, now_ms);
     if (upkeep_is_settled(w))
         windows_release(u->windows, w);
     /* Looked at once more in any case: to ask on, to hand back, or to be removed. */

@@ -67,7 +67,7 @@ static struct ledger *open_ledger(void)
     struct ledger *l = NULL;
     struct err e = {0};
 
-    CHECK(ledger_open(path, ENTRIES, &l, &e));
+    CHECK(ledger_open(path, "front-1", ENTRIES, &l, &e));
     return l;
 }
 

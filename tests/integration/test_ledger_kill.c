@@ -84,7 +84,7 @@ static struct ledger *open_ledger(const char *path, struct ledger_entry **ret_en
     struct err e = {0};
 
     *ret_entry = NULL;
-    cr_assert(ledger_open(path, 16, &l, &e), "%s", e.msg);
+    cr_assert(ledger_open(path, "front-1", 16, &l, &e), "%s", e.msg);
     ledger_each(l, find, ret_entry);
     return l;
 }

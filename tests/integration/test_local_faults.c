@@ -1,10 +1,13 @@
 /* local_faults: crowds, crashes, silence and time; not one unit too many, and none lost. */
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/base/clk.h"
 #include "tests/harness/local.h"
@@ -153,6 +156,71 @@ Test(local_faults, while_the_database_is_away_topups_are_told_to_come_back_and_n
     pg_restart(pg);
     cr_assert(harness_await(is_granting, c, LIMIT_MS));
     expect_all_spent(spenders, l);
+}
+
+/* Something that takes connections and never says a word. */
+static int listen_silently(int *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+              listen(fd, SOMAXCONN) == 0 && getsockname(fd, (struct sockaddr *)&at, &size) == 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static void *say_once(void *arg)
+{
+    (void)local_topup(arg, &one, "a", &(struct said){.want = 1});
+    return NULL;
+}
+
+static void expect_stops_soon(struct svc *l)
+{
+    struct client *asking = client_new("local-svc", svc_port(l));
+    pthread_t asker;
+
+    cr_assert_eq(pthread_create(&asker, NULL, say_once, asking), 0);
+    int64_t began_ms = clk_now_ms();
+    (void)svc_stop(l);
+    int64_t took_ms = clk_now_ms() - began_ms;
+    cr_assert_eq(pthread_join(asker, NULL), 0);
+    client_free(asking);
+    cr_assert_lt(took_ms, 10000, "%lld ms", (long long)took_ms);
+}
+
+Test(local_faults, it_stops_in_ten_seconds_though_the_database_was_never_heard)
+{
+    char conninfo[80];
+    int port = 0, fd = listen_silently(&port);
+
+    (void)snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%d dbname=x", port);
+    expect_stops_soon(local_start(conninfo, NULL));
+    cr_assert_eq(close(fd), 0);
+}
+
+static bool is_unready(void *arg)
+{
+    const struct call call = {.method = "GET", .path = "/readyz"};
+    struct answer answer = {0};
+    struct err e = {0};
+
+    return client_call(arg, &call, &answer, &e) && answer.status == 503;
+}
+
+Test(local_faults, it_stops_in_ten_seconds_though_the_database_has_fallen_silent)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){0});
+    pg_migrate(pg_conninfo(pg));
+    struct svc *l = local_start(pg_conninfo(pg), NULL);
+
+    cr_assert_eq(local_topup(svc_client(l), &one, "a", &(struct said){.want = 1}).status, 200);
+    pg_freeze(pg);
+    cr_assert(harness_await(is_unready, svc_client(l), LIMIT_MS));
+    expect_stops_soon(l);
+    pg_thaw(pg);
 }
 
 /* ---- poison */
@@ -340,6 +408,29 @@ Test(local_faults, the_wish_of_a_server_that_is_gone_is_dropped)
     (void)local_topup(c, &two, "a", &(struct said){.want = 4});
     cr_assert_eq(local_pool_i64(c, "a", "wanted"), 4);
     await_pool(c, "wanted", 0);
+}
+
+static bool is_forgotten(void *arg)
+{
+    return pg_i64(pg_conninfo_of(arg), "SELECT count(*) FROM local.server") == 1;
+}
+
+Test(local_faults, a_server_that_holds_nothing_and_is_silent_for_an_hour_is_forgotten)
+{
+    static const char *const env[] = {"LOCAL_SUSPECT_MS=100", "LOCAL_PRESUME_MS=200", NULL};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), env);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 10});
+    (void)local_topup(c, &one, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &two, "unknown", &(struct said){.want = 1});
+    await_silence(pg_conninfo_of(db), 2);
+    cr_assert_eq(pg_i64(pg_conninfo_of(db), "SELECT count(*) FROM local.server"), 2);
+
+    pg_exec(pg_conninfo_of(db), "UPDATE local.server SET seen_at = seen_at - interval '1 hour'");
+    cr_assert(harness_await(is_forgotten, db, LIMIT_MS));
+    cr_assert_eq(local_pool_i64(c, "a", "presumed_spent"), 1, "its slice is still known");
 }
 
 /* ---- time */

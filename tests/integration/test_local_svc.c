@@ -7,6 +7,7 @@
 
 #include "tests/harness/local.h"
 #include "tests/harness/pg.h"
+#include "tests/harness/proc.h"
 
 PG_SUITE();
 
@@ -141,6 +142,33 @@ Test(local_svc, of_two_processes_with_one_ledger_the_second_is_refused)
     cr_assert_eq(local_topup(c, &one, "a", &(struct said){.want = 1}).status, 409,
                  "the older generation is stale");
     cr_assert_eq(local_pool_i64(c, "a", "granted"), 50);
+}
+
+Test(local_svc, a_process_whose_ledger_knows_less_than_was_reported_from_it_is_refused)
+{
+    static const struct said full = {
+        .granted_known = 50, .returned = 10, .consumed = 30, .refunded = 5};
+    static const struct said olds[] = {
+        {.granted_known = 50, .returned = 9, .consumed = 30, .refunded = 5, .want = 1},
+        {.granted_known = 50, .returned = 10, .consumed = 29, .refunded = 5, .want = 1},
+        {.granted_known = 50, .returned = 10, .consumed = 30, .refunded = 4, .want = 1},
+    };
+    const struct speaker copy = {.number = 1, .process = 9, .generation = 2};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), NULL);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &one, "a", &full);
+    for (size_t i = 0; i < sizeof(olds) / sizeof(olds[0]); i++)
+        cr_assert_eq(local_topup(c, &copy, "a", &olds[i]).status, 409);
+    cr_assert_eq(local_pool_i64(c, "a", "granted"), 50);
+
+    cr_assert_eq(local_topup(c, &one, "a", &full).status, 200, "nothing was changed");
+    cr_assert_eq(local_topup(c, &copy, "a", &full).status, 200);
+    cr_assert_eq(local_topup(c, &copy, "a", &olds[0]).status, 200, "a late report of its own");
+    expect_clean_audit(c);
 }
 
 Test(local_svc, a_new_ledger_of_the_same_server_is_another_holder)
@@ -359,6 +387,53 @@ Test(local_svc, the_builtin_operations_answer)
 }
 
 /* ---- the audit */
+
+struct awaited_metric {
+    struct client *client;
+    const char *name;
+    int64_t least;
+};
+
+static bool is_reached(void *arg)
+{
+    const struct awaited_metric *a = arg;
+
+    return local_metric(a->client, a->name) >= a->least;
+}
+
+static void await_metric(struct client *c, const char *name, int64_t least)
+{
+    struct awaited_metric awaited = {c, name, least};
+
+    cr_assert(harness_await(is_reached, &awaited, 60000), "%s", name);
+}
+
+Test(local_svc, frozen_slices_are_counted)
+{
+    static const char *const env[] = {"LOCAL_AUDIT_MS=100", NULL};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), env);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &two, "a", &(struct said){.want = 1});
+    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 99});
+    await_metric(c, "volumecap_frozen_slices", 1);
+    cr_assert_eq(local_metric(c, "volumecap_frozen_slices"), 1);
+    cr_assert_eq(local_metric(c, "volumecap_slices"), 2);
+    cr_assert_eq(local_metric(c, "volumecap_audit_age_seconds"), 0);
+}
+
+Test(local_svc, an_audit_that_fails_is_seen_to_grow_old)
+{
+    static const char *const env[] = {"LOCAL_AUDIT_MS=100", NULL};
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), env);
+
+    pg_exec(pg_conninfo_of(db), "ALTER TABLE local.slice RENAME refunded TO renamed");
+    await_metric(svc_client(l), "volumecap_audit_age_seconds", 1);
+}
 
 static int64_t violations_of(struct client *c, const char *id)
 {

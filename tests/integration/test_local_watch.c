@@ -118,6 +118,14 @@ static void wait_suspended(struct svc *l, int64_t count)
               (long long)local_metric(svc_client(l), "volumecap_watchers"));
 }
 
+static bool is_one_closed(void *arg)
+{
+    const struct pg_db *db = arg;
+
+    return pg_i64(pg_conninfo_of(db), "SELECT count(*) FROM local.pool WHERE state = 'closed'") ==
+           1;
+}
+
 Test(local_watch, the_first_look_tells_of_every_window)
 {
     auto_pg_db struct pg_db *db = pg_fresh_db();
@@ -132,6 +140,20 @@ Test(local_watch, the_first_look_tells_of_every_window)
     cr_assert_eq(all.revision, 2);
     cr_assert_not(all.more);
     cr_assert_eq(watch(c, all.revision, 0).windows, 0);
+}
+
+Test(local_watch, the_first_look_leaves_out_what_is_closed_and_later_ones_tell_of_it)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), NULL);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 10});
+    local_announce(c, "over", &(struct announced){.version = 1, .total = 10, .state = "closing"});
+    cr_assert(harness_await(is_one_closed, db, 60000));
+
+    cr_assert_eq(watch(c, 1, 0).windows, 1, "that it is closed");
+    cr_assert_eq(watch(c, 0, 0).windows, 1, "that the other is open");
 }
 
 Test(local_watch, without_news_the_answer_is_empty_when_the_wait_is_over)

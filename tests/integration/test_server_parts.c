@@ -264,6 +264,10 @@ struct table {
     struct attention *attention;
     struct announcer announcer;
     struct spender spender;
+    struct metrics *registry;
+    struct server_metrics metrics;
+    struct waiting *waiting;
+    struct upkeep upkeep;
 };
 
 static void open_table(struct table *t)
@@ -273,16 +277,28 @@ static void open_table(struct table *t)
 
     t->folder = folder_scratch();
     snprintf(path, sizeof(path), "%s/ledger", t->folder);
-    cr_assert(ledger_open(path, 16, &t->ledger, &e), "%s", e.msg);
+    cr_assert(ledger_open(path, "front-1", 16, &t->ledger, &e), "%s", e.msg);
     cr_assert(windows_new(t->ledger, &t->windows, &e), "%s", e.msg);
     t->attention = attention_new();
     t->announcer =
         (struct announcer){.windows = t->windows, .attention = t->attention, .snapshot = 1};
     t->spender = (struct spender){.windows = t->windows, .attention = t->attention};
+    t->registry = metrics_new();
+    server_metrics_init(&t->metrics, t->registry);
+    const struct waiting_config waiting = {
+        .spender = t->spender, .metrics = &t->metrics, .wait_ms = 1000, .items_max = 100};
+    cr_assert(waiting_start(&waiting, &t->waiting, &e), "%s", e.msg);
+    t->upkeep = (struct upkeep){.windows = t->windows,
+                                .attention = t->attention,
+                                .waiting = t->waiting,
+                                .metrics = &t->metrics,
+                                .report_ms = 5000};
 }
 
 static void close_table(struct table *t)
 {
+    t->waiting = waiting_stop(t->waiting);
+    t->registry = metrics_free(t->registry);
     t->windows = windows_free(t->windows);
     t->attention = attention_free(t->attention);
     t->ledger = ledger_close(t->ledger);
@@ -405,5 +421,101 @@ Test(table, a_hundred_thousand_caps_are_found_without_looking_at_the_others)
         cr_assert(verdict_at(&t, cap, 5) == SLICE_UNREACHABLE);
     }
     cr_assert(clk_now_ms() - began_ms < 10000);
+    close_table(&t);
+}
+
+/* ---- what is said to whom */
+
+static struct window *an_open_window(struct table *t)
+{
+    struct announcement row = a_row("ad", 0, INTERVAL_OPEN);
+
+    cr_assert(announce(&t->announcer, &row));
+    announce_snapshot_end(&t->announcer);
+    return windows_find_window(windows_find(windows_shard_of(t->windows, "ad"), "ad"), DAY);
+}
+
+Test(table, while_units_are_being_returned_nothing_is_certain)
+{
+    struct table t;
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    cr_assert(windows_claim(t.windows, w));
+    w->slice.left = 0;
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_USED_UP);
+    cr_assert(slot_return_freeze(&w->entry->slot));
+    cr_assert(verdict_at(&t, "ad", 5) == SLICE_UNREACHABLE);
+    slot_return_finish(&w->entry->slot);
+    close_table(&t);
+}
+
+/* ---- what answers change */
+
+static void answer(struct table *t, struct window *w, const struct topup_answer *a,
+                   int64_t measured_ms, int64_t now_ms)
+{
+    struct topup_item item;
+
+    if (!w->entry)
+        cr_assert(windows_claim(t->windows, w));
+    upkeep_report(&t->upkeep, w, /* leaving= */ false, &item);
+    upkeep_apply(&t->upkeep, &item, a, measured_ms, now_ms);
+}
+
+static struct spend spend_at(struct table *t, int64_t now_ms)
+{
+    const struct spend_ask ask = {.cap = "ad", .amount = 1};
+
+    return spend_consume(&t->spender, &ask, false, now_ms);
+}
+
+static const struct topup_answer ended = {
+    .pool = {.state = POOL_CLOSED},
+    .has_bounds = true,
+    .ends_in_ms = 0,
+};
+
+/* There is no dead second, and an answer that took long is no reason for one. */
+Test(table, what_the_pool_says_is_over_hands_over_to_what_follows)
+{
+    struct table t;
+    struct announcement tomorrow = a_row("ad", 1000, INTERVAL_PLANNED);
+
+    open_table(&t);
+    tomorrow.starts_at_ms += DAY_MS;
+    tomorrow.ends_at_ms += DAY_MS;
+    struct window *w = an_open_window(&t);
+    cr_assert(announce(&t.announcer, &tomorrow));
+    answer(&t, w, &ended, 100, 700);
+    struct spend s = spend_at(&t, 700);
+    cr_assert(s.verdict == SLICE_UNREACHABLE && s.may_wait);
+    cr_assert(s.window.starts_at_ms == DAY + DAY_MS);
+    close_table(&t);
+}
+
+Test(table, the_last_window_of_a_cap_is_over_when_the_pool_says_so)
+{
+    struct table t;
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    answer(&t, w, &ended, 900, 950);
+    cr_assert(spend_at(&t, 951).verdict == SLICE_NOT_OPEN);
+    close_table(&t);
+}
+
+/* Closed before its time, by a changed definition: what takes its place is not announced yet. */
+Test(table, what_the_watch_has_not_closed_may_be_waited_for)
+{
+    struct table t;
+    const struct topup_answer early = {
+        .pool = {.state = POOL_CLOSED}, .has_bounds = true, .ends_in_ms = 500};
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    answer(&t, w, &early, 10, 20);
+    struct spend s = spend_at(&t, 21);
+    cr_assert(s.verdict == SLICE_UNREACHABLE && s.may_wait);
     close_table(&t);
 }

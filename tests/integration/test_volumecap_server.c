@@ -831,7 +831,7 @@ static void set_process(struct process *p)
     stop_server();
     p->port = (int)port_free();
     snprintf(p->log, sizeof(p->log), "%s.log", ledger);
-    snprintf(p->env[n++], sizeof(p->env[0]), "SERVER_NAME=front-2");
+    snprintf(p->env[n++], sizeof(p->env[0]), "SERVER_NAME=front-1");
     snprintf(p->env[n++], sizeof(p->env[0]), "SERVER_PORT=%d", p->port);
     snprintf(p->env[n++], sizeof(p->env[0]), "SERVER_LEDGER=%s", ledger);
     snprintf(p->env[n++], sizeof(p->env[0]), "SERVER_LOCAL_URL=%s", fake_local_url(local));

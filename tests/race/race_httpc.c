@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
+#include "common/base/num.h"
 #include "common/io/httpc.h"
 #include "common/io/httpd.h"
 #include "tests/race/race.h"
@@ -23,6 +24,7 @@ struct world {
     struct httpd *server;
     pthread_mutex_t mutex;
     struct httpd_call *hanging[CALLERS]; /* guarded by mutex; by caller, NULL: none */
+    int64_t newest[CALLERS];             /* guarded by mutex: the round of that call */
     bool closing;                        /* guarded by mutex */
     _Atomic int64_t answered, cancelled;
 };
@@ -42,14 +44,19 @@ static bool hang(void *arg, const struct httpd_request *req, struct httpd_reply 
 {
     struct world *w = arg;
     const int caller = req->params[0][0] - '0';
+    struct httpd_call *before = NULL;
+    int64_t round = 0;
 
     (void)reply;
-    (void)e;
     CHECK(caller >= 0 && caller < CALLERS);
+    CHECK(num_parse_i64(req->params[1], 1, INT64_MAX, &round, e));
     pthread_mutex_lock(&w->mutex);
-    struct httpd_call *before = TAKE(w->hanging[caller]);
-    if (!w->closing)
+    /* A call that was cancelled may arrive after the caller's next one. */
+    if (!w->closing && round > w->newest[caller]) {
+        before = TAKE(w->hanging[caller]);
         w->hanging[caller] = httpd_defer(req);
+        w->newest[caller] = round;
+    }
     pthread_mutex_unlock(&w->mutex);
     release(before);
     return true;
@@ -65,8 +72,8 @@ static bool answer(void *arg, const struct httpd_request *req, struct httpd_repl
 }
 
 static const struct httpd_route routes[] = {
-    {"GET", "/hang/{caller}", "hang", 204, hang, false},
-    {"GET", "/answer/{caller}", "answer", 200, answer, false},
+    {"GET", "/hang/{caller}/{round}", "hang", 204, hang, false},
+    {"GET", "/answer/{caller}/{round}", "answer", 200, answer, false},
 };
 
 /* ---- callers, each with somebody who cancels */
@@ -85,15 +92,16 @@ static void *cancel(void *arg)
     return NULL;
 }
 
-static bool call(const struct world *w, struct httpc *c, const char *what, int caller)
+static bool call(const struct world *w, struct httpc *c, const char *what, int caller,
+                 int64_t round)
 {
-    char url[64];
+    char url[96];
     const struct httpc_request req = {.method = "GET", .url = url, .timeout_ms = TIMEOUT_MS};
     struct httpc_reply reply = {0};
     struct err e = {0};
 
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/%s/%d", (int)httpd_port(w->server), what,
-                   caller);
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/%s/%d/%lld", (int)httpd_port(w->server),
+                   what, caller, (long long)round);
     const bool answered = httpc_call(c, &req, &reply, &e);
     CHECK(!answered || reply.status == 200);
     CHECK(answered || e.kind == ERR_UNAVAILABLE || e.kind == ERR_TIMEOUT);
@@ -111,13 +119,13 @@ static void caller(struct race_thread *t)
     struct err e = {0};
 
     CHECK(httpc_new(1000, &c.client, &e));
-    const int64_t begun_ms = clk_now_ms();
+    const int64_t begun_ms = clk_now_ms(), round = clk_now_ns();
     CHECK(pthread_create(&thread, NULL, cancel, &c) == 0);
-    while (quick-- > 0 && call(w, c.client, "answer", t->index))
+    while (quick-- > 0 && call(w, c.client, "answer", t->index, round))
         atomic_fetch_add(&w->answered, 1);
-    CHECK(!call(w, c.client, "hang", t->index));
+    CHECK(!call(w, c.client, "hang", t->index, round));
     CHECK(pthread_join(thread, NULL) == 0);
-    CHECK(!call(w, c.client, "answer", t->index));
+    CHECK(!call(w, c.client, "answer", t->index, round));
     CHECK(clk_now_ms() - begun_ms < SOON_MS);
     atomic_fetch_add(&w->cancelled, 1);
     httpc_free(c.client);

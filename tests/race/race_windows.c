@@ -227,7 +227,7 @@ static struct ledger *open_ledger(struct world *w)
     struct err e = {0};
 
     CHECK(fd >= 0 && close(fd) == 0);
-    CHECK(ledger_open(path, ENTRIES, &l, &e) && windows_new(l, &w->windows, &e));
+    CHECK(ledger_open(path, "front-1", ENTRIES, &l, &e) && windows_new(l, &w->windows, &e));
     CHECK(unlink(path) == 0);
     return l;
 }

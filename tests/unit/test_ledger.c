@@ -34,7 +34,7 @@ static struct ledger *open_ledger(int64_t entries)
     struct ledger *l = NULL;
     struct err e = {0};
 
-    cr_assert(ledger_open(path, entries, &l, &e), "%s", e.msg);
+    cr_assert(ledger_open(path, "front-1", entries, &l, &e), "%s", e.msg);
     return l;
 }
 
@@ -194,7 +194,7 @@ Test(ledger, a_second_process_is_refused)
     struct ledger *second = NULL;
     struct err e = {0};
 
-    cr_assert(!ledger_open(path, 16, &second, &e));
+    cr_assert(!ledger_open(path, "front-1", 16, &second, &e));
     cr_assert(e.kind == ERR_CONFLICT);
     cr_assert(strstr(e.msg, "another process") != NULL);
 }
@@ -312,9 +312,9 @@ Test(ledger, what_cannot_be_a_ledger_is_refused_with_its_path)
     struct ledger *l = NULL;
     struct err e = {0};
 
-    cr_assert(!ledger_open(folder, 16, &l, &e));
+    cr_assert(!ledger_open(folder, "front-1", 16, &l, &e));
     cr_assert(strstr(e.msg, folder) != NULL);
-    cr_assert(!ledger_open("/nowhere/at/all", 16, &l, &e));
+    cr_assert(!ledger_open("/nowhere/at/all", "front-1", 16, &l, &e));
     cr_assert(strstr(e.msg, "/nowhere/at/all") != NULL);
 }
 
@@ -325,5 +325,37 @@ Test(ledger, a_symbolic_link_is_not_followed)
     struct err e = {0};
 
     cr_assert(symlink("/dev/null", path) == 0);
-    cr_assert(!ledger_open(path, 16, &l, &e));
+    cr_assert(!ledger_open(path, "front-1", 16, &l, &e));
+}
+
+/* As after a restart of a container without a fixed name. */
+Test(ledger, of_another_server_is_left_alone)
+{
+    struct ledger *l = open_ledger(16), *other = NULL;
+    struct err e = {0};
+
+    slot_grant(&ledger_claim(l, "ad-42", 1000)->slot, 50);
+    (void)ledger_close(l);
+    cr_assert(!ledger_open(path, "front-2", 16, &other, &e));
+    cr_assert(e.kind == ERR_CONFLICT);
+    cr_assert(strstr(e.msg, "set SERVER_NAME=front-1") != NULL, "%s", e.msg);
+    l = open_ledger(16);
+    cr_assert(!ledger_is_new(l));
+    cr_assert(ledger_generation(l) == 2, "the attempt does not count");
+    cr_assert(look(l).count == 1);
+    (void)ledger_close(l);
+}
+
+Test(ledger, that_would_not_carry_on_is_anybodys)
+{
+    struct ledger *l = open_ledger(16), *other = NULL;
+    char aside[200];
+    struct err e = {0};
+
+    (void)ledger_close(l);
+    snprintf(aside, sizeof(aside), "%s.copy", path);
+    copy_file(path, aside);
+    cr_assert(ledger_open(aside, "front-2", 16, &other, &e), "%s", e.msg);
+    cr_assert_str_eq(ledger_why_new(other), "a copy");
+    (void)ledger_close(other);
 }
