@@ -120,9 +120,15 @@ static bool publish(struct bus_sender *s, struct err *e)
     return true;
 }
 
+/*
+ * The first message of a connection goes alone: a broker with an alarm says so
+ * only when it gets one, and more of them would fill the socket and block.
+ */
 static bool may_publish(struct bus_sender *s)
 {
-    return s->published - s->confirmed < BUS_UNCONFIRMED_MAX &&
+    uint64_t room = s->confirmed == 0 ? 1 : BUS_UNCONFIRMED_MAX;
+
+    return s->published - s->confirmed < room &&
            bus_conn_counts(&s->conn).state != BUS_BLOCKED;
 }
 
@@ -135,7 +141,7 @@ static bool publish_some(struct bus_sender *s, bool *ret_more, struct err *e)
         *ret_more = s->config.next(s->config.arg, &s->message);
         if (*ret_more && buf_failed(&s->message.body))
             log_event(LOG_ERROR, "bus.too_large", log_str("broker", s->config.name));
-        else if (*ret_more && !publish(s, e))
+        else if (*ret_more && (!publish(s, e) || !take_frames(s, e)))
             return false;
     }
     return true;

@@ -1,0 +1,261 @@
+#include "tests/harness/rabbit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/harness/proc.h"
+
+#ifndef RABBIT_BIN
+#define RABBIT_BIN "/usr/lib/rabbitmq/bin"
+#endif
+
+#define RABBIT_USER "rabbitmq" /* nothing of it is to run as root */
+#define START_MS 90000
+#define STOP_MS 30000
+#define CTL_MS 60000
+#define ENV_COUNT 13
+#define ENV_SIZE 256
+#define ARGS_MAX 10
+
+struct rabbit {
+    char *folder;
+    int64_t port, dist_port, epmd_port;
+    char url[64];
+    char output[ENV_SIZE];
+    char settings[ENV_COUNT][ENV_SIZE];
+    const char *env[ENV_COUNT + 1];
+    struct proc *epmd, *server; /* server NULL: stopped */
+};
+
+static void give_to_user(const char *path)
+{
+    if (getuid() != 0)
+        return;
+    const struct passwd *user = getpwnam(RABBIT_USER);
+    if (!user || chown(path, user->pw_uid, user->pw_gid) != 0)
+        harness_fail("%s cannot be given to the user " RABBIT_USER, path);
+}
+
+static void write_config(const struct rabbit *r)
+{
+    char path[ENV_SIZE];
+
+    (void)snprintf(path, sizeof(path), "%s/rabbitmq.conf", r->folder);
+    FILE *f = fopen(path, "we");
+    if (!f)
+        harness_fail("cannot write %s", path);
+    /* The machine's own memory and disk are none of the tests' business. */
+    fprintf(f, "listeners.tcp.1 = 127.0.0.1:%lld\n", (long long)r->port);
+    fprintf(f, "loopback_users = none\n");
+    fprintf(f, "vm_memory_high_watermark.absolute = 8GB\n");
+    fprintf(f, "disk_free_limit.absolute = 10MB\n");
+    (void)fclose(f);
+    (void)snprintf(path, sizeof(path), "%s/enabled_plugins", r->folder);
+    f = fopen(path, "we");
+    if (!f)
+        harness_fail("cannot write %s", path);
+    fprintf(f, "[].\n");
+    (void)fclose(f);
+}
+
+static void set_env(struct rabbit *r)
+{
+    const char *d = r->folder;
+    int i = 0;
+
+#define SET(...) (void)snprintf(r->settings[i++], ENV_SIZE, __VA_ARGS__)
+    SET("HOME=%s", d); /* the cookie */
+    SET("RABBITMQ_NODENAME=r%lld@localhost", (long long)r->port);
+    SET("RABBITMQ_NODE_IP_ADDRESS=127.0.0.1");
+    SET("RABBITMQ_NODE_PORT=%lld", (long long)r->port);
+    SET("RABBITMQ_DIST_PORT=%lld", (long long)r->dist_port);
+    SET("RABBITMQ_MNESIA_BASE=%s/mnesia", d);
+    SET("RABBITMQ_LOG_BASE=%s/log", d);
+    SET("RABBITMQ_PID_FILE=%s/pid", d);
+    SET("RABBITMQ_ENABLED_PLUGINS_FILE=%s/enabled_plugins", d);
+    SET("RABBITMQ_CONFIG_FILE=%s/rabbitmq", d);
+    SET("ERL_EPMD_PORT=%lld", (long long)r->epmd_port);
+    SET("ERL_EPMD_ADDRESS=127.0.0.1");
+    SET("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 1:1"); /* many share this machine */
+#undef SET
+    for (i = 0; i < ENV_COUNT; i++)
+        r->env[i] = r->settings[i];
+}
+
+/* Else the broker would start one that outlives it, and everybody. */
+static void start_epmd(struct rabbit *r)
+{
+    const char *const argv[] = {"epmd", NULL};
+
+    r->epmd = proc_start(
+        &(struct proc_options){.argv = argv, .env = r->env, .log = r->output, .user = RABBIT_USER});
+}
+
+static bool takes_connections(void *arg)
+{
+    struct rabbit *r = arg;
+    const struct sockaddr_in a = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)r->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    char answer = '\0';
+
+    if (!proc_is_running(r->server))
+        return true;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* A header of no known protocol: who is ready answers with its own. */
+    bool ok = fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 &&
+              send(fd, "AMQP\0\0\0\0", 8, MSG_NOSIGNAL) == 8 && recv(fd, &answer, 1, 0) == 1;
+    if (fd >= 0)
+        (void)close(fd);
+    return ok;
+}
+
+static void launch(struct rabbit *r)
+{
+    const char *const argv[] = {RABBIT_BIN "/rabbitmq-server", NULL};
+
+    r->server = proc_start(&(struct proc_options){.argv = argv,
+                                                  .env = r->env,
+                                                  .log = r->output,
+                                                  .user = RABBIT_USER,
+                                                  .death_signal = SIGTERM});
+    if (harness_await(takes_connections, r, START_MS) && proc_is_running(r->server))
+        return;
+    auto_free char *tail = file_tail(r->output);
+    harness_fail("RabbitMQ in %s does not start:\n%s", r->folder, tail ? tail : "");
+}
+
+struct rabbit *rabbit_start(void)
+{
+    struct rabbit *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        harness_fail("out of memory");
+    r->folder = folder_scratch();
+    r->port = port_free();
+    r->dist_port = port_free();
+    r->epmd_port = port_free();
+    (void)snprintf(r->output, sizeof(r->output), "%s/output", r->folder);
+    /* Not localhost: that may be the host's IPv6. */
+    (void)snprintf(r->url, sizeof(r->url), "amqp://guest:guest@127.0.0.1:%lld/%%2f",
+                   (long long)r->port);
+    give_to_user(r->folder);
+    write_config(r);
+    set_env(r);
+    start_epmd(r);
+    launch(r);
+    return r;
+}
+
+const char *rabbit_url(const struct rabbit *r)
+{
+    return r->url;
+}
+
+int64_t rabbit_port(const struct rabbit *r)
+{
+    return r->port;
+}
+
+void rabbit_stop(struct rabbit *r)
+{
+    if (r->server)
+        (void)proc_stop(r->server, STOP_MS);
+    r->server = proc_free(r->server);
+}
+
+void rabbit_kill(struct rabbit *r)
+{
+    if (r->server)
+        proc_kill(r->server);
+    r->server = proc_free(r->server);
+}
+
+void rabbit_wipe(struct rabbit *r)
+{
+    char path[ENV_SIZE];
+
+    if (r->server)
+        harness_fail("a broker that runs cannot be wiped");
+    (void)snprintf(path, sizeof(path), "%s/mnesia", r->folder);
+    folder_remove(path);
+}
+
+void rabbit_restart(struct rabbit *r)
+{
+    rabbit_stop(r);
+    launch(r);
+}
+
+/* ---- its command-line tool */
+
+bool rabbit_ctl(struct rabbit *r, const char *log, ...)
+{
+    const char *argv[ARGS_MAX] = {RABBIT_BIN "/rabbitmqctl", "-q", "-n",
+                                  r->settings[1] + strlen("RABBITMQ_NODENAME=")};
+    size_t count = 4;
+    int status = 0;
+    va_list args;
+
+    va_start(args, log);
+    while (count < ARGS_MAX - 1 && (argv[count] = va_arg(args, const char *)))
+        count++;
+    va_end(args);
+    argv[count] = NULL;
+    auto_proc struct proc *p = proc_start(&(struct proc_options){
+        .argv = argv, .env = r->env, .log = log ? log : r->output, .user = RABBIT_USER});
+    return proc_wait(p, CTL_MS, &status) && status == 0;
+}
+
+void rabbit_alarm(struct rabbit *r, bool on)
+{
+    if (!rabbit_ctl(r, NULL, "set_vm_memory_high_watermark", on ? "0" : "0.9", NULL))
+        harness_fail("rabbitmqctl cannot set the memory alarm; see %s", r->output);
+}
+
+void rabbit_purge(struct rabbit *r, const char *queue)
+{
+    if (!rabbit_ctl(r, NULL, "purge_queue", queue, NULL))
+        harness_fail("rabbitmqctl cannot purge %s; see %s", queue, r->output);
+}
+
+int64_t rabbit_messages(struct rabbit *r, const char *queue)
+{
+    char path[ENV_SIZE], line[512], name[256];
+    long long count = 0, found = -1;
+
+    (void)snprintf(path, sizeof(path), "%s/queues", r->folder);
+    (void)unlink(path);
+    FILE *f = rabbit_ctl(r, path, "list_queues", "--no-table-headers", "name", "messages", NULL)
+                  ? fopen(path, "re")
+                  : NULL;
+    if (!f)
+        harness_fail("rabbitmqctl cannot list queues; see %s", r->output);
+    while (fgets(line, sizeof(line), f))
+        if (sscanf(line, "%255s %lld", name, &count) == 2 && strcmp(name, queue) == 0)
+            found = count;
+    (void)fclose(f);
+    return found;
+}
+
+struct rabbit *rabbit_free(struct rabbit *r)
+{
+    if (!r)
+        return NULL;
+    rabbit_kill(r);
+    (void)proc_free(r->epmd);
+    folder_remove(r->folder);
+    free(r->folder);
+    free(r);
+    return NULL;
+}

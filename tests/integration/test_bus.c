@@ -1,0 +1,303 @@
+/* The bus on real brokers that are killed, wiped and full. */
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/clk.h"
+#include "common/base/log.h"
+#include "common/base/num.h"
+#include "common/io/bus.h"
+#include "tests/harness/proc.h"
+#include "tests/harness/rabbit.h"
+
+#define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
+#define QUEUE "volumecap.test"
+
+/* Says 1, 2, 3... up to `limit`; hears them. */
+struct talk {
+    atomic_llong said, limit, heard, last;
+    atomic_int refuse; /* so many messages are wanted later */
+    size_t padding;
+    atomic_bool is_signed;
+};
+
+static bool next(void *arg, struct bus_message *ret)
+{
+    struct talk *t = arg;
+
+    if (atomic_load(&t->said) >= atomic_load(&t->limit))
+        return false;
+    bus_header_set(ret, "from", "east");
+    bus_header_set(ret, "kind", "test");
+    buf_printf(&ret->body, "%lld", (long long)(atomic_fetch_add(&t->said, 1) + 1));
+    for (size_t i = 0; i < t->padding; i++)
+        buf_add(&ret->body, " ", 1);
+    return true;
+}
+
+static bool hear(void *arg, const struct bus_message *m)
+{
+    struct talk *t = arg;
+    const char *from = bus_header(m, "from");
+
+    if (atomic_load(&t->refuse) > 0) {
+        atomic_fetch_sub(&t->refuse, 1);
+        return false;
+    }
+    if (from && strcmp(from, "east") == 0)
+        atomic_store(&t->is_signed, true);
+    atomic_store(&t->last, strtoll(buf_text(&m->body), NULL, 10));
+    atomic_fetch_add(&t->heard, 1);
+    return true;
+}
+
+static struct bus_sender *sender(struct talk *t, const char *url)
+{
+    struct bus_sender *s = NULL;
+    struct err e = {0};
+    const struct bus_sender_config config = {
+        .name = "test", .url = url, .queue = QUEUE, .next = next, .arg = t};
+
+    cr_assert(bus_sender_start(&config, &s, &e), "%s", e.msg);
+    return s;
+}
+
+static struct bus_receiver *receiver(struct talk *t, const char *url, int64_t messages_max)
+{
+    struct bus_receiver *r = NULL;
+    struct err e = {0};
+    const struct bus_receiver_config config = {.name = "test",
+                                               .url = url,
+                                               .queue = QUEUE,
+                                               .ttl_ms = 60000,
+                                               .messages_max = messages_max,
+                                               .bytes_max = 64 << 20,
+                                               .handle = hear,
+                                               .arg = t};
+
+    cr_assert(bus_receiver_start(&config, &r, &e), "%s", e.msg);
+    return r;
+}
+
+/* ---- what is waited for */
+
+struct wish {
+    struct talk *talk;
+    struct bus_sender *sender;
+    struct bus_receiver *receiver;
+    int64_t number;
+};
+
+static bool is_heard(void *arg)
+{
+    const struct wish *w = arg;
+
+    return atomic_load(&w->talk->last) >= w->number;
+}
+
+static bool is_confirmed(void *arg)
+{
+    const struct wish *w = arg;
+
+    return bus_sender_counts(w->sender).confirmed >= w->number;
+}
+
+static bool is_refused(void *arg)
+{
+    const struct wish *w = arg;
+
+    return bus_sender_counts(w->sender).refused >= w->number;
+}
+
+static bool has_state(void *arg)
+{
+    const struct wish *w = arg;
+
+    return (w->sender ? bus_sender_counts(w->sender) : bus_receiver_counts(w->receiver)).state ==
+           (enum bus_state)w->number;
+}
+
+static void expect_soon(bool (*condition)(void *), struct wish w, const char *what)
+{
+    cr_assert(harness_await(condition, &w, SOON_MS), "not soon: %s", what);
+}
+#define EXPECT_SOON(condition, ...) expect_soon(condition, (struct wish){__VA_ARGS__}, #condition)
+
+/* What was said before is lost with a connection: the next word gets through all the same. */
+static void say_until_heard(struct talk *t, struct bus_sender *s)
+{
+    const int64_t heard = atomic_load(&t->heard), until_ms = clk_now_ms() + SOON_MS;
+
+    while (atomic_load(&t->heard) == heard && clk_now_ms() < until_ms) {
+        atomic_fetch_add(&t->limit, 1);
+        bus_sender_wake(s);
+        const struct timespec pause = {.tv_nsec = 50000000};
+        (void)nanosleep(&pause, NULL);
+    }
+    cr_assert(atomic_load(&t->heard) > heard, "nothing gets through");
+}
+
+static void quiet(void)
+{
+    log_level_set(LOG_ERROR);
+}
+
+TestSuite(bus, .init = quiet, .timeout = 240);
+
+/* ---- claims */
+
+Test(bus, what_is_said_is_heard_and_confirmed)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 0};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    atomic_store(&t.limit, 1000);
+    bus_sender_wake(s);
+    EXPECT_SOON(is_confirmed, .sender = s, .number = 1000);
+    EXPECT_SOON(is_heard, .talk = &t, .number = 1000);
+    cr_assert(atomic_load(&t.heard) == 1000);
+    cr_assert(atomic_load(&t.is_signed), "headers are lost");
+    cr_assert(bus_sender_counts(s).refused == 0);
+}
+
+Test(bus, a_message_whose_time_has_not_come_comes_again)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.refuse = 3};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    atomic_store(&t.limit, 1);
+    EXPECT_SOON(is_heard, .talk = &t, .number = 1);
+    cr_assert(bus_receiver_counts(r).received == 4);
+}
+
+Test(bus, without_a_queue_messages_are_refused_and_counted)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 5};
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(is_refused, .sender = s, .number = 5);
+    cr_assert(bus_sender_counts(s).state == BUS_CONNECTED);
+}
+
+Test(bus, comes_back_after_the_broker_was_killed_and_wiped)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 1};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    say_until_heard(&t, s);
+    rabbit_kill(broker);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_DOWN);
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_DOWN);
+    rabbit_restart(broker);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_CONNECTED);
+    say_until_heard(&t, s);
+
+    rabbit_kill(broker);
+    rabbit_wipe(broker);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_DOWN);
+    rabbit_restart(broker);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_CONNECTED);
+    say_until_heard(&t, s);
+    cr_assert(bus_sender_counts(s).connects >= 3);
+}
+
+Test(bus, a_deleted_queue_is_declared_again)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 1};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    say_until_heard(&t, s);
+    cr_assert(rabbit_ctl(broker, NULL, "delete_queue", QUEUE, NULL));
+    say_until_heard(&t, s);
+    cr_assert(bus_receiver_counts(r).connects == 2);
+}
+
+Test(bus, an_alarm_blocks_nobody_for_ever)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 1, .padding = 200000};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    struct bus_sender *s = sender(&t, rabbit_url(broker)), *other = NULL;
+
+    say_until_heard(&t, s);
+    rabbit_alarm(broker, true);
+    /* Far more than sockets can swallow. */
+    atomic_store(&t.limit, atomic_load(&t.said) + 500);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_BLOCKED);
+    int64_t before_ms = clk_now_ms();
+    other = sender(&t, rabbit_url(broker));
+    other = bus_sender_stop(other);
+    cr_assert(clk_now_ms() - before_ms < 2 * BUS_CALL_MS, "stopping takes long");
+
+    rabbit_alarm(broker, false);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_CONNECTED);
+    say_until_heard(&t, s);
+    (void)bus_sender_stop(s);
+}
+
+Test(bus, a_full_queue_drops_its_oldest)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 0};
+    struct bus_receiver *r = receiver(&t, rabbit_url(broker), 5);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    r = bus_receiver_stop(r);
+    atomic_store(&t.limit, 50);
+    EXPECT_SOON(is_confirmed, .sender = s, .number = 50);
+    r = receiver(&t, rabbit_url(broker), 5);
+    EXPECT_SOON(is_heard, .talk = &t, .number = 50);
+    cr_assert(atomic_load(&t.heard) == 5, "%lld", atomic_load(&t.heard));
+    (void)bus_receiver_stop(r);
+}
+
+/* Connected, and silent: what a host behind a broken network looks like. */
+Test(bus, a_silent_broker_holds_nobody)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char url[64];
+    struct talk t = {.limit = 1};
+
+    cr_assert(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 5) == 0 &&
+              getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    snprintf(url, sizeof(url), "amqp://127.0.0.1:%d", ntohs(a.sin_port));
+    struct bus_sender *s = sender(&t, url);
+    cr_assert(accept(fd, NULL, NULL) >= 0);
+    int64_t before_ms = clk_now_ms();
+    (void)bus_sender_stop(s);
+    cr_assert(clk_now_ms() - before_ms < BUS_CALL_MS, "stopping takes long");
+    close(fd);
+}
+
+Test(bus, odd_urls_are_refused)
+{
+    struct err e = {0};
+
+    cr_assert(bus_url_check("amqp://u:p@host:5672/vhost", &e));
+    cr_assert(bus_url_check("amqp://host", &e));
+    cr_assert(!bus_url_check("http://host", &e));
+    cr_assert(!bus_url_check("amqps://host", &e));
+    cr_assert(!bus_url_check("amqp://host:notaport", &e));
+    cr_assert(!bus_url_check("", &e));
+}
