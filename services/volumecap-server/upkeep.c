@@ -246,7 +246,7 @@ static void take_bounds(struct window *w, const struct topup_answer *a, int64_t 
     if (!a->has_bounds || !w->announced || now_ms - measured_ms > QUICK_MS)
         return;
     if (w->bounds.opens_ms > now_ms)
-        w->bounds.opens_ms = measured_ms + a->starts_in_ms;
+        w->bounds.opens_ms = window_opens_ms(measured_ms, a->starts_in_ms);
     w->bounds.closes_ms = measured_ms + a->ends_in_ms;
 }
 
@@ -260,7 +260,7 @@ static void take_end(const struct upkeep *u, struct window *w, const struct topu
     if (a->pool.state != POOL_CLOSED || !a->has_bounds || a->ends_in_ms > 0 || !w->announced)
         return;
     w->bounds.closes_ms = min_i64(w->bounds.closes_ms, now_ms);
-    announce_open_successor(w, now_ms, u->attention);
+    announce_open_successor(w, u->attention);
 }
 
 /* Nothing came of an ask: the next one later, and later each time. */
