@@ -82,9 +82,8 @@ static void hand_back(const struct upkeep *u, struct window *w)
 
     if (surplus == 0)
         return;
+    slice_before_return(&w->slice, surplus);
     metric_inc(u->metrics->returned, slot_return(&w->entry->slot, surplus));
-    /* What was handed back may come again: only the next answer can say how much is left. */
-    w->slice.left = UNITS_MAX;
     atomic_store(&w->report, true);
 }
 

@@ -542,3 +542,23 @@ Test(table, a_window_that_is_open_is_so_for_clients_whose_clock_reading_is_older
     cr_assert(spend_at(&t, 1499).window.starts_at_ms == DAY + DAY_MS);
     close_table(&t);
 }
+
+/* What was handed back may come again. */
+Test(table, units_that_were_returned_count_as_left)
+{
+    struct table t;
+    struct topup_item item;
+    const struct topup_answer keep_two = {
+        .pool = {.state = POOL_DRY, .granted = 10, .keep = 2, .left = 3}};
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    answer(&t, w, &keep_two, 10, 20);
+    cr_assert(upkeep_visit(&t.upkeep, w, 30, &item), "the return is reported");
+    cr_assert(item.report.returned == 8 && window_rest(w) == 2);
+    struct spend_ask ask = {.cap = "ad", .amount = 13};
+    cr_assert(spend_consume(&t.spender, &ask, false, 31).verdict == SLICE_UNREACHABLE);
+    ask.amount = 14;
+    cr_assert(spend_consume(&t.spender, &ask, false, 31).verdict == SLICE_USED_UP);
+    close_table(&t);
+}
