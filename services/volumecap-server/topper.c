@@ -44,7 +44,7 @@ struct topper {
 
 /* ---- one call */
 
-static bool call(struct topper *t, const char *url, struct err *e)
+static bool call(struct topper *t, const char *url, int64_t timeout_ms, struct err *e)
 {
     buf_clear(&t->body);
     topup_encode_request(&t->config.sender, t->items, t->count, &t->body);
@@ -55,7 +55,7 @@ static bool call(struct topper *t, const char *url, struct err *e)
         .url = url,
         .body = buf_text(&t->body),
         .body_len = t->body.len,
-        .timeout_ms = CALL_TIMEOUT_MS,
+        .timeout_ms = timeout_ms,
     };
     return httpc_call(t->httpc, &req, &t->reply, e) && httpc_expect_success(&t->reply, e) &&
            topup_decode_answer(&t->reply.body, t->items, t->count, t->answers, e);
@@ -116,14 +116,14 @@ static void failed(struct topper *t, const struct err *e)
         refused(t, e);
 }
 
-static bool send_batch(struct topper *t, const char *url)
+static bool send_batch(struct topper *t, const char *url, int64_t timeout_ms)
 {
     const struct server_metrics *m = t->config.upkeep.metrics;
     const int64_t sent_ms = clk_now_ms();
     struct err e = {0};
 
     metric_observed(m->batch_items, (int64_t)t->count);
-    const bool ok = call(t, url, &e);
+    const bool ok = call(t, url, timeout_ms, &e);
     metric_add(metric_at(m->topups, outcome_of(ok, &e), NULL, NULL), 1);
     if (ok)
         apply_all(t, sent_ms);
@@ -176,7 +176,7 @@ static void tick(struct topper *t)
     gather(t, now_ms);
     add_heartbeat(t, now_ms);
     if (t->count > 0)
-        (void)send_batch(t, t->topup_url);
+        (void)send_batch(t, t->topup_url, CALL_TIMEOUT_MS);
     show(t);
 }
 
@@ -270,16 +270,16 @@ static void sleep_ms(int64_t ms)
 int64_t topper_return_all(struct topper *t, int64_t budget_ms, int64_t *ret_open)
 {
     const int64_t deadline_ms = clk_now_ms() + budget_ms;
-    int64_t confirmed = 0;
+    int64_t confirmed = 0, left_ms = 0;
     struct err e;
 
     /* The old client was cancelled, to break off its last call. */
     bool may_call = !atomic_load(&t->config.upkeep.windows->refused) && renew_client(t, &e);
-    while (may_call && clk_now_ms() < deadline_ms) {
+    while (may_call && (left_ms = deadline_ms - clk_now_ms()) > 0) {
         gather_leaving(t);
         if (t->count == 0)
             break;
-        if (!send_batch(t, t->return_url))
+        if (!send_batch(t, t->return_url, min_i64(CALL_TIMEOUT_MS, left_ms)))
             sleep_ms(min_i64(t->backoff_ms, max_i64(deadline_ms - clk_now_ms(), 0)));
         may_call = !atomic_load(&t->config.upkeep.windows->refused);
     }
