@@ -39,7 +39,8 @@ struct topper {
     struct prng prng;
     int64_t backoff_ms; /* 0: the last call succeeded */
     int64_t pause_until_ms;
-    int64_t heard_ms; /* when the last call succeeded */
+    int64_t heard_ms;       /* when the last call succeeded */
+    struct window *leaving; /* at the end: where the next call goes on in the list of held ones */
 };
 
 /* ---- one call */
@@ -218,19 +219,27 @@ static bool is_handed_back(const struct window *w)
            counts.consumed == w->reported.consumed && counts.refunded == w->reported.refunded;
 }
 
-/* The held windows that the pool does not know to be empty, as many as go into one call. */
-static void gather_leaving(struct topper *t)
+static void gather_to_end(struct topper *t)
 {
     struct upkeep *u = &t->config.upkeep;
-    struct window *w = NULL;
+    struct window *w = t->leaving ? t->leaving : u->windows->held;
 
-    DL_FOREACH2(u->windows->held, w, held_next)
-    {
-        if (t->count == TOPUP_ITEMS_MAX)
-            return;
+    for (; w && t->count < TOPUP_ITEMS_MAX; w = w->held_next)
         if (!is_handed_back(w))
             upkeep_report(u, w, /* leaving= */ true, &t->items[t->count++]);
-    }
+    t->leaving = w;
+}
+
+/*
+ * The held windows that the pool does not know to be empty, as many as go into
+ * one call; from the beginning again once all had their turn.  An answer
+ * releases windows of its call only, so the next one stays where it is.
+ */
+static void gather_leaving(struct topper *t)
+{
+    gather_to_end(t);
+    if (t->count == 0)
+        gather_to_end(t);
 }
 
 static int64_t count_open(const struct topper *t, int64_t *ret_confirmed)
