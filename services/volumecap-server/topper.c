@@ -211,12 +211,14 @@ static void *run(void *arg)
 
 /* ---- the end */
 
+/* After a call whose outcome is unknown, the pool may have granted more than is known here. */
 static bool is_handed_back(const struct window *w)
 {
     const struct slot_counts counts = slot_counts(&w->entry->slot);
 
-    return slot_rest(&w->entry->slot) == 0 && counts.returned == w->reported.returned &&
-           counts.consumed == w->reported.consumed && counts.refunded == w->reported.refunded;
+    return !atomic_load(&w->report) && slot_rest(&w->entry->slot) == 0 &&
+           counts.returned == w->reported.returned && counts.consumed == w->reported.consumed &&
+           counts.refunded == w->reported.refunded;
 }
 
 static void gather_to_end(struct topper *t)

@@ -233,6 +233,7 @@ void upkeep_report(struct upkeep *u, struct window *w, bool leaving, struct topu
     fill_item(w, ret);
     ret->report = slice_report(&w->slice, &w->entry->slot, RATE_UNKNOWN);
     ret->report.want = 0;
+    atomic_store(&w->report, false);
     w->in_call = true;
     (void)pthread_rwlock_unlock(&shard->lock);
 }
