@@ -22,7 +22,7 @@
     X(ERR_TOO_LARGE,       "too-large",             413, "Larger than a published limit", false)      \
     X(ERR_MEDIA_TYPE,      "unsupported-media-type",415, "Only application/json is understood", false) \
     X(ERR_PRECONDITION_REQUIRED, "precondition-required", 428, "A precondition is required", false)   \
-    X(ERR_USED_UP,         "quota-exceeded",        429, "The cap is used up", false)                 \
+    X(ERR_USED_UP,         "quota-exceeded",        429, "Not enough units are left", false)          \
     X(ERR_INTERNAL,        "internal",              500, "A bug, or a broken dependency", false)      \
     X(ERR_UNAVAILABLE,     "unavailable",           503, "Cannot be reached right now", true)         \
     X(ERR_TIMEOUT,         "timeout",               504, "The deadline passed, the outcome is unknown", true)

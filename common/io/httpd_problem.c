@@ -41,12 +41,16 @@ static void write_errors(struct js_writer *w, const struct err *e)
 void httpd_problem_write(struct buf *out, const struct err *e, const char *request_id)
 {
     struct js_writer w = {.out = out};
+    char detail[sizeof(e->pointer) + sizeof(e->msg) + 2];
 
+    /* The whole of it in one text, for who does not look at `errors`. */
+    (void)snprintf(detail, sizeof(detail), "%s%s%s", e->pointer, e->pointer[0] ? ": " : "",
+                   detail_of(e));
     js_object(&w, NULL);
     write_type(&w, e->kind);
     js_text(&w, "title", err_title(e->kind));
     js_i64(&w, "status", err_http_status(e->kind));
-    js_text(&w, "detail", detail_of(e));
+    js_text(&w, "detail", detail);
     js_text(&w, "request_id", request_id);
     if (e->pointer[0] != '\0')
         write_errors(&w, e);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -32,6 +33,17 @@ static void block_signals(void)
     CHECK(sigaction(SIGPIPE, &ignore, NULL) == 0);
 }
 
+/* A client is a connection, and the usual limit of 1,024 files is meant for other programs. */
+static void raise_files_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* The status to exit with at once after the one argument. */
 static int answer_argument(const struct config_table *table, const char *argument)
 {
@@ -58,6 +70,7 @@ bool service_begin(int argc, char **argv, const struct config_table *table, void
     }
     log_service_set(table->program);
     block_signals();
+    raise_files_limit();
     if (!config_load(table, config, &e)) {
         *ret_status = service_failed(&e);
         return false;

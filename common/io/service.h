@@ -2,7 +2,8 @@
 
 /*
  * service: what every main() does the same way: --help and --version, signals
- * blocked before the first thread and taken by one sigwait, logs.
+ * blocked before the first thread and taken by one sigwait, as many open files
+ * as the host allows, logs.
  *
  *   int main(int argc, char **argv) {
  *       struct config config = {0};

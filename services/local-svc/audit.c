@@ -60,8 +60,10 @@ static const char *const queries[] = {
     "WITH account AS MATERIALIZED ("
     "    SELECT p.*, " POOL_NAME " AS name, minted - burned AS effective,"
     "           " HOLDING " AS holding, " HOLDING " - p.granted + p.returned AS free,"
-    "           (p.granted, p.returned, p.consumed, p.refunded, p.presumed, p.wanted)::text AS own,"
-    "           (s.granted, s.returned, s.consumed, s.refunded, s.presumed, s.wanted)::text AS sums,"
+    "           (p.granted, p.returned, p.consumed, p.refunded, p.presumed, p.wanted)::text"
+    "           AS own,"
+    "           (s.granted, s.returned, s.consumed, s.refunded, s.presumed, s.wanted)::text"
+    "           AS sums,"
     "           s.granted - s.returned - s.consumed + s.refunded AS held,"
     "           s.consumed - s.refunded AS spent"
     "      FROM " POOLS_IN_USE ","
@@ -106,7 +108,8 @@ static const char *const queries[] = {
     "           IS DISTINCT FROM (r.received, r.sent, r.lack, r.spent)"),
 
     FIND(
-    "    SELECT 'I2', " SLICE_NAME " || ': rest ' || s.granted - s.returned - s.consumed + s.refunded"
+    "    SELECT 'I2', " SLICE_NAME " || ': rest ' ||"
+    "                 s.granted - s.returned - s.consumed + s.refunded"
     "      FROM " POOLS_IN_USE " JOIN local.slice s ON s.cap = p.cap AND s.starts_at = p.starts_at"
     "     WHERE s.granted - s.returned - s.consumed + s.refunded < 0 OR s.refunded > s.consumed"),
 

@@ -1,7 +1,5 @@
 /* local-svc: this data centre's pools. */
 
-#include <sys/resource.h>
-
 #include "common/base/log.h"
 #include "common/io/service.h"
 #include "services/local-svc/app.h"
@@ -28,17 +26,6 @@ static bool is_ready(void *arg, struct buf *out)
 
     buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
     return ok;
-}
-
-/* A watcher is a connection, and the usual limit of 1,024 files is meant for other programs. */
-static void raise_files_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static struct httpd_config http_settings(struct local_app *app, struct metrics *metrics)
@@ -153,7 +140,6 @@ int main(int argc, char **argv)
 
     if (!service_begin(argc, argv, &local_config_table, &app.config, &status))
         return status;
-    raise_files_limit();
 
     CLEANUP(metrics) struct metrics *metrics = metrics_new();
     local_metrics_init(&app.metrics, metrics);

@@ -22,18 +22,17 @@ static void take_bounds(struct window *w, const struct announcement *row, int64_
 
     w->bounds.ends_at_ms = row->ends_at_ms;
     w->bounds.closes_ms = measured_ms + row->ends_in_ms;
-    if (!has_opened)
-        w->bounds.opens_ms = measured_ms + row->starts_in_ms;
+    w->bounds.opens_ms =
+        has_opened ? OPEN_BEFORE_MS : window_opens_ms(measured_ms, row->starts_in_ms);
 }
 
-void announce_open_successor(const struct window *over, int64_t now_ms, struct attention *attention)
+void announce_open_successor(const struct window *over, struct attention *attention)
 {
     for (size_t i = 0; i < over->cap->count; i++) {
         struct window *w = over->cap->windows[i];
-        if (!w->announced || w->bounds.starts_at_ms != over->bounds.ends_at_ms ||
-            w->bounds.opens_ms <= now_ms)
+        if (!w->announced || w->bounds.starts_at_ms != over->bounds.ends_at_ms)
             continue;
-        w->bounds.opens_ms = now_ms;
+        w->bounds.opens_ms = OPEN_BEFORE_MS;
         attention_ring(attention, w);
     }
 }
@@ -56,7 +55,7 @@ static void take_row(struct announcer *a, struct window *w, const struct announc
     if (row->recall || w->state >= INTERVAL_CLOSING)
         atomic_store(&w->report, true);
     if (w->state >= INTERVAL_CLOSING && row->ends_in_ms <= 0)
-        announce_open_successor(w, a->measured_ms, a->attention);
+        announce_open_successor(w, a->attention);
 }
 
 bool announce(struct announcer *a, const struct announcement *row)

@@ -36,8 +36,7 @@ bool announce(struct announcer *a, const struct announcement *row);
  * The clock that counts says that a window is over: then the one that follows it has begun,
  * whatever was measured.  With the shard's lock held alone.
  */
-void announce_open_successor(const struct window *over, int64_t now_ms,
-                             struct attention *attention);
+void announce_open_successor(const struct window *over, struct attention *attention);
 
 /* The snapshot is complete: what it did not have is over, and what is not known is unknown. */
 void announce_snapshot_end(struct announcer *a);

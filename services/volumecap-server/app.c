@@ -7,7 +7,7 @@
 #include "common/io/httpc.h"
 
 #define BODY_MAX (INT64_C(256) << 10)
-#define RETURN_BUDGET_MS INT64_C(5000) /* of the 10 s that a stop may take */
+#define RETURN_BUDGET_MS INT64_C(4000) /* of the 10 s that a stop may take */
 
 bool server_ready(void *arg, struct buf *out)
 {

@@ -39,12 +39,13 @@ struct topper {
     struct prng prng;
     int64_t backoff_ms; /* 0: the last call succeeded */
     int64_t pause_until_ms;
-    int64_t heard_ms; /* when the last call succeeded */
+    int64_t heard_ms;       /* when the last call succeeded */
+    struct window *leaving; /* at the end: where the next call goes on in the list of held ones */
 };
 
 /* ---- one call */
 
-static bool call(struct topper *t, const char *url, struct err *e)
+static bool call(struct topper *t, const char *url, int64_t timeout_ms, struct err *e)
 {
     buf_clear(&t->body);
     topup_encode_request(&t->config.sender, t->items, t->count, &t->body);
@@ -55,7 +56,7 @@ static bool call(struct topper *t, const char *url, struct err *e)
         .url = url,
         .body = buf_text(&t->body),
         .body_len = t->body.len,
-        .timeout_ms = CALL_TIMEOUT_MS,
+        .timeout_ms = timeout_ms,
     };
     return httpc_call(t->httpc, &req, &t->reply, e) && httpc_expect_success(&t->reply, e) &&
            topup_decode_answer(&t->reply.body, t->items, t->count, t->answers, e);
@@ -116,14 +117,14 @@ static void failed(struct topper *t, const struct err *e)
         refused(t, e);
 }
 
-static bool send_batch(struct topper *t, const char *url)
+static bool send_batch(struct topper *t, const char *url, int64_t timeout_ms)
 {
     const struct server_metrics *m = t->config.upkeep.metrics;
     const int64_t sent_ms = clk_now_ms();
     struct err e = {0};
 
     metric_observed(m->batch_items, (int64_t)t->count);
-    const bool ok = call(t, url, &e);
+    const bool ok = call(t, url, timeout_ms, &e);
     metric_add(metric_at(m->topups, outcome_of(ok, &e), NULL, NULL), 1);
     if (ok)
         apply_all(t, sent_ms);
@@ -176,7 +177,7 @@ static void tick(struct topper *t)
     gather(t, now_ms);
     add_heartbeat(t, now_ms);
     if (t->count > 0)
-        (void)send_batch(t, t->topup_url);
+        (void)send_batch(t, t->topup_url, CALL_TIMEOUT_MS);
     show(t);
 }
 
@@ -210,27 +211,37 @@ static void *run(void *arg)
 
 /* ---- the end */
 
+/* After a call whose outcome is unknown, the pool may have granted more than is known here. */
 static bool is_handed_back(const struct window *w)
 {
     const struct slot_counts counts = slot_counts(&w->entry->slot);
 
-    return slot_rest(&w->entry->slot) == 0 && counts.returned == w->reported.returned &&
-           counts.consumed == w->reported.consumed && counts.refunded == w->reported.refunded;
+    return !atomic_load(&w->report) && slot_rest(&w->entry->slot) == 0 &&
+           counts.returned == w->reported.returned && counts.consumed == w->reported.consumed &&
+           counts.refunded == w->reported.refunded;
 }
 
-/* The held windows that the pool does not know to be empty, as many as go into one call. */
-static void gather_leaving(struct topper *t)
+static void gather_to_end(struct topper *t)
 {
     struct upkeep *u = &t->config.upkeep;
-    struct window *w = NULL;
+    struct window *w = t->leaving ? t->leaving : u->windows->held;
 
-    DL_FOREACH2(u->windows->held, w, held_next)
-    {
-        if (t->count == TOPUP_ITEMS_MAX)
-            return;
+    for (; w && t->count < TOPUP_ITEMS_MAX; w = w->held_next)
         if (!is_handed_back(w))
             upkeep_report(u, w, /* leaving= */ true, &t->items[t->count++]);
-    }
+    t->leaving = w;
+}
+
+/*
+ * The held windows that the pool does not know to be empty, as many as go into
+ * one call; from the beginning again once all had their turn.  An answer
+ * releases windows of its call only, so the next one stays where it is.
+ */
+static void gather_leaving(struct topper *t)
+{
+    gather_to_end(t);
+    if (t->count == 0)
+        gather_to_end(t);
 }
 
 static int64_t count_open(const struct topper *t, int64_t *ret_confirmed)
@@ -270,16 +281,16 @@ static void sleep_ms(int64_t ms)
 int64_t topper_return_all(struct topper *t, int64_t budget_ms, int64_t *ret_open)
 {
     const int64_t deadline_ms = clk_now_ms() + budget_ms;
-    int64_t confirmed = 0;
+    int64_t confirmed = 0, left_ms = 0;
     struct err e;
 
     /* The old client was cancelled, to break off its last call. */
     bool may_call = !atomic_load(&t->config.upkeep.windows->refused) && renew_client(t, &e);
-    while (may_call && clk_now_ms() < deadline_ms) {
+    while (may_call && (left_ms = deadline_ms - clk_now_ms()) > 0) {
         gather_leaving(t);
         if (t->count == 0)
             break;
-        if (!send_batch(t, t->return_url))
+        if (!send_batch(t, t->return_url, min_i64(CALL_TIMEOUT_MS, left_ms)))
             sleep_ms(min_i64(t->backoff_ms, max_i64(deadline_ms - clk_now_ms(), 0)));
         may_call = !atomic_load(&t->config.upkeep.windows->refused);
     }

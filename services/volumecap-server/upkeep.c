@@ -82,9 +82,8 @@ static void hand_back(const struct upkeep *u, struct window *w)
 
     if (surplus == 0)
         return;
+    slice_before_return(&w->slice, surplus);
     metric_inc(u->metrics->returned, slot_return(&w->entry->slot, surplus));
-    /* What was handed back may come again: only the next answer can say how much is left. */
-    w->slice.left = UNITS_MAX;
     atomic_store(&w->report, true);
 }
 
@@ -237,6 +236,7 @@ void upkeep_report(struct upkeep *u, struct window *w, bool leaving, struct topu
     fill_item(w, ret);
     ret->report = slice_report(&w->slice, &w->entry->slot, RATE_UNKNOWN);
     ret->report.want = 0;
+    atomic_store(&w->report, false);
     w->in_call = true;
     (void)pthread_rwlock_unlock(&shard->lock);
 }
@@ -249,7 +249,7 @@ static void take_bounds(struct window *w, const struct topup_answer *a, int64_t 
     if (!a->has_bounds || !w->announced || now_ms - measured_ms > QUICK_MS)
         return;
     if (w->bounds.opens_ms > now_ms)
-        w->bounds.opens_ms = measured_ms + a->starts_in_ms;
+        w->bounds.opens_ms = window_opens_ms(measured_ms, a->starts_in_ms);
     w->bounds.closes_ms = measured_ms + a->ends_in_ms;
 }
 
@@ -263,7 +263,7 @@ static void take_end(const struct upkeep *u, struct window *w, const struct topu
     if (a->pool.state != POOL_CLOSED || !a->has_bounds || a->ends_in_ms > 0 || !w->announced)
         return;
     w->bounds.closes_ms = min_i64(w->bounds.closes_ms, now_ms);
-    announce_open_successor(w, now_ms, u->attention);
+    announce_open_successor(w, u->attention);
 }
 
 /* Nothing came of an ask: the next one later, and later each time. */

@@ -124,6 +124,19 @@ void windows_remove(struct windows *t, struct windows_shard *shard, struct windo
 bool windows_claim(struct windows *t, struct window *w);
 void windows_release(struct windows *t, struct window *w);
 
+/*
+ * A window that is open is so for everyone: clients have read the clock a
+ * moment before they come to the window, maybe before it was measured, and the
+ * one that they would have come to may be gone by then.
+ */
+#define OPEN_BEFORE_MS INT64_C(0)
+
+/* When a window opens, by a measure. */
+static inline int64_t window_opens_ms(int64_t measured_ms, int64_t starts_in_ms)
+{
+    return starts_in_ms > 0 ? measured_ms + starts_in_ms : OPEN_BEFORE_MS;
+}
+
 static inline struct slot *window_slot(const struct window *w)
 {
     return w->entry ? &w->entry->slot : NULL;

@@ -186,6 +186,16 @@ static bool play(struct demo *d)
     return true;
 }
 
+static void show_settled(const struct report *r, int64_t took_ms)
+{
+    if (r->unsettled == 0)
+        printf("  all %zu windows settled within %lld ms of the last answer\n", r->count,
+               (long long)took_ms);
+    else
+        printf("  %lld of %zu windows still not settled %lld ms after the last answer\n",
+               (long long)r->unsettled, r->count, (long long)took_ms);
+}
+
 /*
  * Waits until the last window is over and the servers have given back what
  * they held of it; the accounts are then what they will ever be.
@@ -205,8 +215,7 @@ static bool settle(const struct demo *d, struct client *local, struct report *re
         if (nap(4 * NAP_MS))
             return err_set(e, ERR_TIMEOUT, "interrupted");
     }
-    printf("  %zu windows, %lld of them not settled %lld ms after the last answer\n", ret->count,
-           (long long)ret->unsettled, (long long)(clk_now_ms() - began_ms));
+    show_settled(ret, clk_now_ms() - began_ms);
     return true;
 }
 
@@ -269,8 +278,9 @@ enum demo_outcome demo_run(const struct trace *t, const struct demo_options *o)
     struct demo d = {.options = o, .plan = plan, .tally = tally};
     struct err e = {0};
 
-    printf("  %zu requests; the %d most requested paths are caps; an hour takes %lld ms\n",
-           t->count, plan->caps_count, (long long)(3600000 / plan->speed));
+    printf("  %zu requests, %lld of them for one of the %d capped paths; an hour takes %lld ms\n",
+           t->count, (long long)plan_demand(plan), plan->caps_count,
+           (long long)(3600000 / plan->speed));
     start_data_centre(&d);
     auto_dc struct dc *dc = d.dc;
     printf("  data centre up: PostgreSQL, meta-svc, interval-svc, local-svc, %d servers\n",

@@ -74,6 +74,15 @@ struct plan *plan_free(struct plan *p)
     return NULL;
 }
 
+int64_t plan_demand(const struct plan *p)
+{
+    int64_t demand = 0;
+
+    for (int i = 0; i < p->caps_count; i++)
+        demand += p->caps[i].demand;
+    return demand;
+}
+
 const char *plan_cap_id(const struct plan *p, int cap)
 {
     return names_text(p->trace->keys, p->caps[cap].key);

@@ -39,6 +39,9 @@ static inline int plan_cap_of(const struct plan *p, const struct trace_row *row)
     return p->cap_of_key[row->key];
 }
 
+/* How many rows of the trace ask a cap. */
+int64_t plan_demand(const struct plan *p);
+
 /* The cap's id. */
 const char *plan_cap_id(const struct plan *p, int cap);
 

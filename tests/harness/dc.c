@@ -35,7 +35,7 @@ static bool port_is_free(int port)
 
 static int choose_port(enum dc_kind kind, int i, bool documented)
 {
-    int port = dc_kind_rows[kind].port + 100 * i;
+    int port = dc_documented_port(kind, i);
 
     return documented && port_is_free(port) ? port : (int)port_free();
 }
@@ -87,8 +87,6 @@ static void start_database(struct dc *dc, const struct dc_options *o)
         &(struct pg_options){.folder = folder, .fsync = o->fsync, .outlives = dc->outlives});
     dc->conninfo = strdup(pg_conninfo(dc->pg));
     CHECK(dc->conninfo != NULL);
-    if (dc->outlives)
-        dc_state_save(dc); /* from here on there is something to be found and stopped */
     pg_migrate(dc->conninfo);
     if (o->calendar)
         pg_exec(dc->conninfo, "SELECT calendar.set('%s', %lld)", o->calendar,
@@ -109,6 +107,24 @@ static void add_processes(struct dc *dc, const struct dc_options *o)
     for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
         for (int i = 0; i < wanted[kind]; i++)
             (void)dc_add(dc, kind, choose_port(kind, i, o->documented_ports));
+}
+
+/*
+ * Those that do not run.  Whatever signal ends us does so before or after:
+ * what runs can be found in the state.
+ */
+static void spawn_missing(struct dc *dc)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    CHECK(pthread_sigmask(SIG_BLOCK, &all, &before) == 0);
+    for (int i = 0; i < dc->processes_count; i++)
+        if (!dc_process_is_running(&dc->processes[i]))
+            dc_spawn(dc, &dc->processes[i]);
+    if (dc->outlives)
+        dc_state_save(dc);
+    CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 }
 
 static void wait_all_ready(const struct dc *dc)
@@ -134,13 +150,15 @@ struct dc *dc_start(const struct dc_options *o)
     dc->outlives = o->outlives;
     copy_env(dc, o->env);
     make_folder(dc);
+    if (dc->outlives)
+        dc_state_save(dc); /* from here on there is something to be found and stopped */
     start_database(dc, o);
     add_processes(dc, o);
-    for (int i = 0; i < dc->processes_count; i++)
-        dc_spawn(dc, &dc->processes[i]);
+    spawn_missing(dc);
+    wait_all_ready(dc);
+    dc->is_complete = true;
     if (dc->outlives)
         dc_state_save(dc);
-    wait_all_ready(dc);
     return dc;
 }
 
@@ -150,6 +168,11 @@ struct dc *dc_attach(const char *folder)
 
     dc->outlives = true;
     return dc_state_load(dc) ? dc : dc_forget(dc);
+}
+
+bool dc_is_complete(const struct dc *dc)
+{
+    return dc->is_complete;
 }
 
 static void heal_database(struct dc *dc)
@@ -167,10 +190,7 @@ static void heal_database(struct dc *dc)
 void dc_heal(struct dc *dc)
 {
     heal_database(dc);
-    for (int i = 0; i < dc->processes_count; i++)
-        if (!dc_process_is_running(&dc->processes[i]))
-            dc_spawn(dc, &dc->processes[i]);
-    dc_state_save(dc);
+    spawn_missing(dc);
     wait_all_ready(dc);
 }
 
@@ -237,6 +257,11 @@ const char *dc_name(const struct dc *dc, enum dc_kind kind, int i)
 int dc_port(const struct dc *dc, enum dc_kind kind, int i)
 {
     return dc_find(dc, kind, i)->port;
+}
+
+int dc_documented_port(enum dc_kind kind, int i)
+{
+    return dc_kind_rows[kind].port + 100 * i;
 }
 
 pid_t dc_pid(const struct dc *dc, enum dc_kind kind, int i)

@@ -42,6 +42,9 @@ struct dc *dc_start(const struct dc_options *o);
 /* The data centre that dc_start() left in `folder` with `outlives`; NULL if there is none. */
 struct dc *dc_attach(const char *folder);
 
+/* False if its dc_start() was broken off, or is still under way: it can only be stopped. */
+bool dc_is_complete(const struct dc *dc);
+
 /* Starts again, on the same ports, whatever is not running, and waits until all is ready. */
 void dc_heal(struct dc *dc);
 
@@ -66,6 +69,7 @@ int dc_count(const struct dc *dc, enum dc_kind kind);
 const char *dc_service(enum dc_kind kind);                          /* "local-svc" */
 const char *dc_name(const struct dc *dc, enum dc_kind kind, int i); /* "server-2" */
 int dc_port(const struct dc *dc, enum dc_kind kind, int i);
+int dc_documented_port(enum dc_kind kind, int i);
 pid_t dc_pid(const struct dc *dc, enum dc_kind kind, int i);
 
 /* A new client of that service; the caller frees it. */

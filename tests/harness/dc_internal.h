@@ -22,8 +22,9 @@ struct dc {
     char *folder;
     bool is_scratch;
     bool outlives;
-    struct pg *pg; /* NULL if attached */
-    char *conninfo;
+    bool is_complete;          /* all of it was ready once */
+    struct pg *pg;             /* NULL if attached */
+    char *conninfo;            /* NULL until PostgreSQL runs */
     char *env[DC_ENV_MAX + 1]; /* the caller's settings, NULL-terminated */
     int counts[DC_KINDS];
     struct dc_process processes[DC_PROCESSES_MAX]; /* in the order of starting */

@@ -6,7 +6,7 @@
 
 #include "common/base/check.h"
 
-/* A line "conninfo TEXT", then a line "process KIND PID PORT" for each. */
+/* Lines "conninfo TEXT", "process KIND PID PORT" for each, and "complete" when all was ready. */
 
 static void close_file(FILE **p)
 {
@@ -24,10 +24,13 @@ void dc_state_save(const struct dc *dc)
     FILE *f = fopen(fresh, "we");
     if (!f)
         harness_fail("cannot write %s", fresh);
-    fprintf(f, "conninfo %s\n", dc->conninfo);
+    if (dc->conninfo)
+        fprintf(f, "conninfo %s\n", dc->conninfo);
     for (int i = 0; i < dc->processes_count; i++)
         fprintf(f, "process %d %d %d\n", (int)dc->processes[i].kind, (int)dc->processes[i].pid,
                 dc->processes[i].port);
+    if (dc->is_complete)
+        fprintf(f, "complete\n");
     if (fclose(f) != 0 || rename(fresh, path) != 0)
         harness_fail("cannot write %s", path);
 }
@@ -40,6 +43,10 @@ static void load_line(struct dc *dc, const char *line)
     if (sscanf(line, "conninfo %511[^\n]", conninfo) == 1) {
         free(dc->conninfo);
         dc->conninfo = strdup(conninfo);
+        return;
+    }
+    if (strcmp(line, "complete\n") == 0) {
+        dc->is_complete = true;
         return;
     }
     if (sscanf(line, "process %d %d %d", &kind, &pid, &port) != 3 || kind < 0 || kind >= DC_KINDS)
@@ -57,7 +64,7 @@ bool dc_state_load(struct dc *dc)
         return false;
     while (fgets(line, sizeof(line), f))
         load_line(dc, line);
-    return dc->conninfo != NULL;
+    return true;
 }
 
 bool dc_pid_is(pid_t pid, const char *program)

@@ -601,6 +601,39 @@ Test(httpd, what_broke_inside_stays_inside)
     cr_assert_null(strstr(a->body, "more"), "%s", a->body);
 }
 
+/* What is written to stderr until there is a line with `last` in it. */
+static void read_log_until(int fd, const char *last, char *ret, size_t size)
+{
+    int64_t deadline_ms = clk_now_ms() + 10000;
+    ssize_t len = 0;
+
+    do {
+        len = pread(fd, ret, size - 1, 0);
+        cr_assert(len >= 0 && clk_now_ms() < deadline_ms);
+        ret[len] = '\0';
+    } while (!strstr(ret, last));
+}
+
+/* A flood of refusals must not become a flood of lines. */
+Test(httpd, a_failure_is_logged_and_a_refusal_for_now_is_not)
+{
+    char text[4096];
+    FILE *file = tmpfile();
+    int stderr_before = dup(STDERR_FILENO);
+
+    cr_assert(file != NULL && stderr_before >= 0);
+    cr_assert(dup2(fileno(file), STDERR_FILENO) >= 0);
+    log_level_set(LOG_INFO);
+    (void)get("/fail/unavailable");
+    (void)get("/fail/internal");
+    read_log_until(fileno(file), "status=500", text, sizeof(text));
+    log_level_set(LOG_ERROR);
+    cr_assert(dup2(stderr_before, STDERR_FILENO) >= 0);
+    cr_expect_null(strstr(text, "status=503"), "%s", text);
+    close(stderr_before);
+    (void)fclose(file);
+}
+
 Test(httpd, every_503_says_when_to_come_back)
 {
     const struct answer *a = get("/fail/unavailable");

@@ -519,3 +519,46 @@ Test(table, what_the_watch_has_not_closed_may_be_waited_for)
     cr_assert(s.verdict == SLICE_UNREACHABLE && s.may_wait);
     close_table(&t);
 }
+
+/* Clients look at the clock first, and then, perhaps after a while, at the window. */
+Test(table, a_window_that_is_open_is_so_for_clients_whose_clock_reading_is_older)
+{
+    struct table t;
+    struct announcement tomorrow = a_row("ad", 0, INTERVAL_OPEN);
+
+    open_table(&t);
+    t.announcer.measured_ms = 500;
+    struct window *w = an_open_window(&t);
+    cr_assert(spend_at(&t, 499).window.starts_at_ms == DAY);
+    tomorrow.starts_at_ms += DAY_MS;
+    tomorrow.ends_at_ms += DAY_MS;
+    tomorrow.starts_in_ms = 1000;
+    cr_assert(announce(&t.announcer, &tomorrow));
+    struct announcement today = a_row("ad", 0, INTERVAL_CLOSING);
+    today.ends_in_ms = 0;
+    t.announcer.measured_ms = 1600; /* some time after it opened by the first measure */
+    cr_assert(announce(&t.announcer, &today));
+    cr_assert(w->state == INTERVAL_CLOSING);
+    cr_assert(spend_at(&t, 1499).window.starts_at_ms == DAY + DAY_MS);
+    close_table(&t);
+}
+
+/* What was handed back may come again. */
+Test(table, units_that_were_returned_count_as_left)
+{
+    struct table t;
+    struct topup_item item;
+    const struct topup_answer keep_two = {
+        .pool = {.state = POOL_DRY, .granted = 10, .keep = 2, .left = 3}};
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    answer(&t, w, &keep_two, 10, 20);
+    cr_assert(upkeep_visit(&t.upkeep, w, 30, &item), "the return is reported");
+    cr_assert(item.report.returned == 8 && window_rest(w) == 2);
+    struct spend_ask ask = {.cap = "ad", .amount = 13};
+    cr_assert(spend_consume(&t.spender, &ask, false, 31).verdict == SLICE_UNREACHABLE);
+    ask.amount = 14;
+    cr_assert(spend_consume(&t.spender, &ask, false, 31).verdict == SLICE_USED_UP);
+    close_table(&t);
+}

@@ -899,6 +899,32 @@ Test(server, told_to_stop_it_returns_everything_and_exits_with_0)
     p.proc = proc_free(p.proc);
 }
 
+static bool is_returning(void *arg)
+{
+    (void)arg;
+    return fake_local_returns(local) > 0;
+}
+
+/* The pool may have granted what no answer has brought: nobody else would give it back. */
+Test(server, told_to_stop_it_returns_what_it_has_not_heard_of)
+{
+    struct fake_window w = day("ad", 1000);
+    struct process p = {0};
+    int status = 0;
+
+    set_process(&p);
+    start_process(&p);
+    fake_local_lose_answers(local, true);
+    fake_local_set(local, &w);
+    await_pool("ad", 900, 100, 0);
+    proc_signal(p.proc, SIGTERM);
+    cr_assert(harness_await(is_returning, NULL, SOON_MS));
+    fake_local_lose_answers(local, false);
+    cr_assert(proc_wait(p.proc, 10000, &status) && status == 0, "%s", file_tail(p.log));
+    await_pool("ad", 1000, 0, 0);
+    p.proc = proc_free(p.proc);
+}
+
 Test(server, refused_by_the_pool_it_ends_with_1)
 {
     struct fake_window w = day("ad", 1000);

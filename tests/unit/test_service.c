@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/io/service.h"
@@ -65,6 +66,20 @@ Test(service, a_bad_setting_stops_the_start)
     cr_assert(setenv("DEMO_PORT", "x", 1) == 0);
     cr_expect_not(begin_with("", &config, &status));
     cr_expect(status == 1);
+}
+
+Test(service, as_many_files_as_the_host_allows_may_be_open)
+{
+    struct config config = {0};
+    struct rlimit limit;
+    int status = -1;
+
+    cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = 100;
+    cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    cr_assert(begin_with("", &config, &status));
+    cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    cr_expect(limit.rlim_cur == limit.rlim_max && limit.rlim_max > 100);
 }
 
 Test(service, a_peer_that_hangs_up_does_not_end_the_process)

@@ -3,32 +3,48 @@
  * after the command, for people to try.  `up` also starts again what has died.
  */
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "common/base/check.h"
 #include "common/base/num.h"
 #include "tests/harness/dc.h"
 #include "tests/harness/proc.h"
 
+#define SERVERS 3
+#define REMOVE_MS 5000
+#define EXIT_INTERRUPTED 130
+
 struct arguments {
     const char *command;
     const char *folder;
-    int64_t servers;
+    int64_t servers; /* 0: not said */
 };
 
+/* Says what it does not understand. */
 static bool parse(int argc, char **argv, struct arguments *ret)
 {
-    struct err e;
+    struct err e = {0};
 
-    *ret = (struct arguments){.command = argc > 1 ? argv[1] : "", .servers = 3};
-    for (int i = 2; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--dir") == 0)
-            ret->folder = argv[i + 1];
-        else if (strcmp(argv[i], "--servers") != 0 ||
-                 !num_parse_i64(argv[i + 1], 1, DC_REPLICAS_MAX, &ret->servers, &e))
+    *ret = (struct arguments){.command = argc > 1 ? argv[1] : ""};
+    for (int i = 2; i < argc; i += 2) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (value && strcmp(argv[i], "--dir") == 0) {
+            ret->folder = value;
+        } else if (!value || strcmp(argv[i], "--servers") != 0) {
+            fprintf(stderr, "dc: \"%s\" is no option, or lacks its value\n", argv[i]);
             return false;
+        } else if (!num_parse_i64(value, 1, DC_REPLICAS_MAX, &ret->servers, &e)) {
+            fprintf(stderr, "dc: --servers %s: %s\n", value, e.msg);
+            return false;
+        }
     }
-    return argc > 1 && argc % 2 == 0 && ret->folder;
+    return ret->folder != NULL;
 }
 
 static const char *state_of(const struct dc *dc, enum dc_kind kind, int i)
@@ -50,9 +66,19 @@ static int show(const struct dc *dc)
             printf("%-18s http://127.0.0.1:%-6d pid %-8d %s\n", dc_service(kind),
                    dc_port(dc, kind, i), (int)dc_pid(dc, kind, i), state);
         }
-    printf("%-18s %s\n", "PostgreSQL", dc_conninfo(dc));
+    if (dc_conninfo(dc))
+        printf("%-18s %s\n", "PostgreSQL", dc_conninfo(dc));
     printf("%-18s %s/*.log\n", "logs", dc_folder(dc));
     return missing;
+}
+
+static void show_taken_ports(const struct dc *dc)
+{
+    for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
+        for (int i = 0; i < dc_count(dc, kind); i++)
+            if (dc_port(dc, kind, i) != dc_documented_port(kind, i))
+                printf("%d is taken; %s uses %d\n", dc_documented_port(kind, i),
+                       dc_name(dc, kind, i), dc_port(dc, kind, i));
 }
 
 static void show_what_to_try(const struct dc *dc)
@@ -60,32 +86,133 @@ static void show_what_to_try(const struct dc *dc)
     static const char *const type = "-H 'Content-Type: application/json'";
 
     printf("\nTry:\n"
-           "  curl -X PUT http://127.0.0.1:%d/caps/coupons %s -d "
+           "  curl -X PUT http://127.0.0.1:%d/caps/try-me %s -d "
            "'{\"starts_at\":\"2025-01-01T00:00:00Z\",\"ends_at\":\"2035-01-01T00:00:00Z\","
            "\"interval\":\"day\",\"total\":100,\"time_zone\":\"Europe/Berlin\"}'\n",
            dc_port(dc, DC_META, 0), type);
-    printf("  curl -X POST http://127.0.0.1:%d/consume %s -d '{\"cap\":\"coupons\"}'\n",
+    printf("  curl -X POST http://127.0.0.1:%d/consume %s -d '{\"cap\":\"try-me\"}'\n",
            dc_port(dc, DC_SERVER, 0), type);
-    printf("  curl http://127.0.0.1:%d/pools/coupons\n", dc_port(dc, DC_LOCAL, 0));
+    printf("  curl http://127.0.0.1:%d/pools/try-me\n", dc_port(dc, DC_LOCAL, 0));
 }
 
-static int up(const struct arguments *a)
+static bool remove_once(void *arg)
+{
+    const char *folder = arg;
+
+    folder_remove(folder);
+    return access(folder, F_OK) != 0;
+}
+
+/* What was just stopped may still write a last file, which the next try removes. */
+static bool stop_and_remove(struct dc *dc)
+{
+    auto_free char *folder = strdup(dc_folder(dc));
+
+    CHECK(folder != NULL);
+    dc_stop(dc);
+    if (harness_await(remove_once, folder, REMOVE_MS))
+        return true;
+    fprintf(stderr, "dc: %s cannot be removed\n", folder);
+    return false;
+}
+
+static struct dc *start(const struct arguments *a)
+{
+    /* The folder is removed some day: it must be ours from the beginning. */
+    if (rmdir(a->folder) != 0 && errno != ENOENT) {
+        fprintf(stderr, "dc: %s holds something else than a data centre: remove it\n", a->folder);
+        return NULL;
+    }
+    struct dc *dc = dc_start(&(struct dc_options){.folder = a->folder,
+                                                  .servers = a->servers ? (int)a->servers : SERVERS,
+                                                  .documented_ports = true,
+                                                  .outlives = true});
+    show_taken_ports(dc);
+    return dc;
+}
+
+static struct dc *heal(const struct arguments *a, struct dc *dc)
+{
+    if (a->servers && a->servers != dc_count(dc, DC_SERVER))
+        printf("--servers %lld is ignored: it is up with %d; ./run down first\n",
+               (long long)a->servers, dc_count(dc, DC_SERVER));
+    dc_heal(dc);
+    return dc;
+}
+
+static int start_or_heal(const struct arguments *a)
 {
     struct dc *dc = dc_attach(a->folder);
 
-    if (dc && dc_count(dc, DC_SERVER) == 0)
-        dc = dc_stop(dc); /* what is left of a start that was broken off */
-    if (dc)
-        dc_heal(dc);
-    else
-        dc = dc_start(&(struct dc_options){.folder = a->folder,
-                                           .servers = (int)a->servers,
-                                           .documented_ports = true,
-                                           .outlives = true});
+    if (dc && !dc_is_complete(dc)) {
+        printf("removing what is left of a start that was broken off\n");
+        if (!stop_and_remove(dc))
+            return 1;
+        dc = NULL;
+    }
+    dc = dc ? heal(a, dc) : start(a);
+    if (!dc)
+        return 1;
     int missing = show(dc);
     show_what_to_try(dc);
     dc_forget(dc);
     return missing != 0;
+}
+
+/* After a start that did not end in order: nothing of it goes on.  What was complete stays. */
+static int give_up(const struct arguments *a, bool interrupted)
+{
+    struct dc *dc = dc_attach(a->folder);
+    bool is_partial = dc && !dc_is_complete(dc);
+
+    fprintf(stderr, "dc: %s\n", interrupted ? "interrupted" : "the start failed");
+    if (is_partial && interrupted) {
+        (void)stop_and_remove(dc);
+        return EXIT_INTERRUPTED;
+    }
+    if (dc)
+        fprintf(stderr, "dc: the logs are in %s; the next ./run up %s\n", a->folder,
+                is_partial ? "starts afresh" : "goes on with the same data");
+    if (is_partial)
+        dc_stop(dc);
+    else
+        dc_forget(dc);
+    return interrupted ? EXIT_INTERRUPTED : 1;
+}
+
+static bool is_interruption(int signal)
+{
+    return signal == SIGINT || signal == SIGTERM || signal == SIGHUP;
+}
+
+/*
+ * The harness aborts when something fails, and a signal may come at any time:
+ * both end only the child that starts things, and we clear up behind it.
+ */
+static int up(const struct arguments *a)
+{
+    sigset_t watched, before;
+    int signal = 0, status = 0;
+
+    sigemptyset(&watched);
+    sigaddset(&watched, SIGINT);
+    sigaddset(&watched, SIGTERM);
+    sigaddset(&watched, SIGHUP);
+    sigaddset(&watched, SIGCHLD);
+    CHECK(sigprocmask(SIG_BLOCK, &watched, &before) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0);
+        CHECK(sigprocmask(SIG_SETMASK, &before, NULL) == 0);
+        exit(start_or_heal(a));
+    }
+    while (waitpid(pid, &status, WNOHANG) == 0)
+        if (sigwait(&watched, &signal) == 0 && signal != SIGCHLD)
+            kill(pid, SIGTERM);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    return give_up(a, is_interruption(WTERMSIG(status)));
 }
 
 static int status(const struct arguments *a)
@@ -96,9 +223,15 @@ static int status(const struct arguments *a)
         printf("nothing is up\n");
         return 1;
     }
+    bool is_complete = dc_is_complete(dc);
     int missing = show(dc);
     dc_forget(dc);
-    return missing != 0;
+    if (!is_complete)
+        printf("half-started: ./run up has not ended, or was broken off; the next one starts "
+               "afresh\n");
+    else if (missing > 0)
+        printf("%d not ready; ./run up starts again what is dead\n", missing);
+    return !is_complete || missing > 0;
 }
 
 static int down(const struct arguments *a)
@@ -109,9 +242,9 @@ static int down(const struct arguments *a)
         printf("nothing is up\n");
         return 0;
     }
-    dc_stop(dc);
-    folder_remove(a->folder);
-    printf("stopped; %s is gone\n", a->folder);
+    if (!stop_and_remove(dc))
+        return 1;
+    printf("stopped; its data in %s is deleted\n", a->folder);
     return 0;
 }
 
