@@ -21,9 +21,8 @@
     "{\"cap\":\"" cap "\"," STARTS_AT ",\"granted_known\":" #known                                 \
     ",\"returned\":0,\"consumed\":" #consumed ",\"refunded\":0" want "}"
 
-/* From a data centre that this one does not trade with. */
-#define ROWS                                                                                       \
-    "{\"from\":\"paris\",\"rows\":[{\"cap\":\"a\"," STARTS_AT ",\"sent\":0,\"received\":0,"        \
+#define ROWS(from)                                                                                 \
+    "{\"from\":\"" from "\",\"rows\":[{\"cap\":\"a\"," STARTS_AT ",\"sent\":0,\"received\":0,"        \
     "\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,\"spent\":0,\"rate_milli\":0,\"version\":1}]}"
 
 #define REPORT ITEM("a", 0, 0, "")
@@ -82,12 +81,14 @@ static const struct exchange list[] = {
     {"GET",  "/pools/not%20a%20name", .status = 400},
     {"POST", "/pools/a", .status = 405},
 
-    {"POST", "/rows", ROWS, .status = 400, .contains = "\"/from\""},
-    {"POST", "/rows", ROWS, NOT_JSON, .status = 415},
-    {"GET",  "/rows", .status = 200, .contains = "\"rows\":[]"},
+    {"POST", "/rows", ROWS("paris"), .status = 200, .contains = "\"applied\""},
+    {"POST", "/rows", ROWS("nowhere"), .status = 400, .contains = "\"/from\""},
+    {"POST", "/rows", ROWS("paris"), NOT_JSON, .status = 415},
+    {"GET",  "/rows", .status = 200},
     {"GET",  "/rows?since=0&wait_ms=10&limit=5", .status = 200},
-    {"GET",  "/rows?peer=paris", .status = 400},
-    {"PUT",  "/rows", ROWS, .status = 405},
+    {"GET",  "/rows?peer=paris", .status = 200, .contains = "\"peer\":\"paris\""},
+    {"GET",  "/rows?peer=nowhere", .status = 400},
+    {"PUT",  "/rows", ROWS("paris"), .status = 405},
 
     {"GET",  "/audit", .status = 200, .contains = "\"clean\":true"},
     {"GET",  "/audit?deep=1", .status = 400},
@@ -113,6 +114,7 @@ static const struct exchange without_database[] = {
     {"POST", "/topup", SAYS("s", 2, 1, WISH), .status = 503},
     {"POST", "/return", SAYS("s", 2, 1, REPORT), .status = 503},
     {"GET",  "/rows", .status = 503},
+    {"POST", "/rows", ROWS("paris"), .status = 503},
     {"GET",  "/watch", .status = 503},
     {"GET",  "/pools", .status = 503},
     {"GET",  "/pools/a", .status = 503},
@@ -137,7 +139,8 @@ static void expect_too_large(struct wire *w, const char *body)
 
 Test(local_svc, answers)
 {
-    auto_dc struct dc *dc = dc_start(&(struct dc_options){.servers = 1});
+    static const char *const env[] = {"LOCAL_PEERS=paris", NULL};
+    auto_dc struct dc *dc = dc_start(&(struct dc_options){.servers = 1, .env = env});
     auto_wire struct wire *w = exchanges_wire(dc, DC_LOCAL);
     auto_free char *large = exchanges_large_body(1 << 20);
 

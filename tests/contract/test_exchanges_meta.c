@@ -104,9 +104,14 @@ Test(meta_svc, answers)
     auto_dc struct dc *dc = dc_start(&(struct dc_options){.servers = 1});
     auto_wire struct wire *w = exchanges_wire(dc, DC_META);
     auto_free char *large = exchanges_large_body(16 << 10);
+    auto_free char *very_large = exchanges_large_body(512 << 10);
+    const struct exchange too_large[] = {
+        {"PUT", "/caps/c", large, .status = 413},
+        {"PUT", "/peers/aa/definitions", very_large, .status = 413},
+    };
 
     wire_expect(w, list, COUNT(list));
-    wire_expect(w, &(struct exchange){"PUT", "/caps/c", large, .status = 413}, 1);
+    wire_expect(w, too_large, COUNT(too_large));
     wire_await(w, &effective[0]);
     exchanges_builtin(w);
 

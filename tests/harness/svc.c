@@ -54,8 +54,10 @@ static void set_env(struct svc *s, const struct svc_options *o)
 
     (void)snprintf(setting, sizeof(setting), "%s_PORT=%d", o->prefix, s->port);
     set(s, count++, setting);
-    (void)snprintf(setting, sizeof(setting), "%s_DB=%s", o->prefix, o->conninfo);
-    set(s, count++, setting);
+    if (o->conninfo != NULL) {
+        (void)snprintf(setting, sizeof(setting), "%s_DB=%s", o->prefix, o->conninfo);
+        set(s, count++, setting);
+    }
     for (size_t i = 0; o->env != NULL && o->env[i] != NULL; i++)
         set(s, count++, o->env[i]);
 }

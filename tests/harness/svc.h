@@ -1,7 +1,7 @@
 #pragma once
 
 /*
- * svc: one real service on a database, for tests of that service alone.
+ * svc: one real service, for tests of that service alone.
  *
  * Everything aborts with a message when it fails, as in proc.h.
  */
@@ -13,7 +13,7 @@
 struct svc_options {
     const char *name;       /* the program, "meta-svc" */
     const char *prefix;     /* of its settings, "META" */
-    const char *conninfo;   /* its <prefix>_DB */
+    const char *conninfo;   /* its <prefix>_DB; NULL: it has none */
     const char *const *env; /* further settings, NULL-terminated; NULL: none */
 };
 
