@@ -128,8 +128,7 @@ static bool may_publish(struct bus_sender *s)
 {
     uint64_t room = s->confirmed == 0 ? 1 : BUS_UNCONFIRMED_MAX;
 
-    return s->published - s->confirmed < room &&
-           bus_conn_counts(&s->conn).state != BUS_BLOCKED;
+    return s->published - s->confirmed < room && bus_conn_counts(&s->conn).state != BUS_BLOCKED;
 }
 
 static bool publish_some(struct bus_sender *s, bool *ret_more, struct err *e)
