@@ -427,6 +427,25 @@ Test(server, units_that_others_hold_are_out_of_reach_and_not_used_up)
     cr_assert_str_eq(text(a.json, "starts_at"), "2026-05-20T00:00:00Z");
 }
 
+/* Waiting for caps that may be on their way must leave room for those who wait for units. */
+Test(server, unknown_caps_wait_in_a_tenth_of_the_room_only)
+{
+    stop_server();
+    config.waiting_max = 19;
+    config.wait_ms = 1000;
+    start_server();
+    int64_t began_ms = clk_now_ms();
+    (void)ask(200, "POST", "/consume", "{\"items\":[{\"cap\":\"a\"},{\"cap\":\"b\"}]}");
+    cr_assert(clk_now_ms() - began_ms >= 1000, "there is room for one of the two");
+
+    stop_server();
+    config.waiting_max = 9;
+    start_server();
+    began_ms = clk_now_ms();
+    (void)ask(404, "POST", "/consume", "{\"cap\":\"a\"}");
+    cr_assert(clk_now_ms() - began_ms < 1000, "there is no room");
+}
+
 Test(server, without_local_svc_it_goes_on_with_what_it_holds)
 {
     struct fake_window w = day("ad", 1000);
