@@ -25,7 +25,7 @@ static const struct config_row rows[] = {
     TEXT("SERVER_LEDGER",             ledger,          NULL, "path of the ledger file, on a disk of this host"),
     INT("SERVER_LEDGER_ENTRIES",      ledger_entries,  "65536", 16, 16777216, "caps x windows it has room for; 128 bytes each"),
     INT("SERVER_WAIT_MS",             wait_ms,         "100", 1, 5000, "how long a consume waits for its topup"),
-    INT("SERVER_WAITING_MAX",         waiting_max,     "10000", 1, 1000000, "consumes that may wait at once"),
+    INT("SERVER_WAITING_MAX",         waiting_max,     "10000", 1, 1000000, "consumes that may wait at once; a tenth of them for unknown caps"),
     INT("SERVER_REPORT_MS",           report_ms,       "5000", 100, 30000, "how old unreported consumption may get"),
 };
 /* clang-format on */

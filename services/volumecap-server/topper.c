@@ -33,6 +33,7 @@ struct topper {
     struct topup_item items[TOPUP_ITEMS_MAX];
     struct topup_answer answers[TOPUP_ITEMS_MAX];
     size_t count;
+    size_t limit; /* of items a call; fewer while looking for one that local-svc cannot digest */
     struct buf body;
     struct httpc_reply reply;
 
@@ -86,6 +87,7 @@ static void apply_all(struct topper *t, int64_t sent_ms)
     for (size_t i = 0; i < t->count; i++)
         upkeep_apply(&t->config.upkeep, &t->items[i], &t->answers[i], sent_ms, now_ms);
     t->heard_ms = now_ms;
+    t->limit = t->limit > TOPUP_ITEMS_MAX / 2 ? TOPUP_ITEMS_MAX : 2 * t->limit;
     t->backoff_ms = 0;
     upstream_ok(t->config.upstream);
 }
@@ -104,15 +106,39 @@ static void refused(struct topper *t, const struct err *e)
     t->config.refused(t->config.refused_arg, e);
 }
 
-static void failed(struct topper *t, const struct err *e)
+/* Something in the call is wrong, or what became of it: what is well need not wait for that. */
+static bool is_about_items(const struct err *e)
 {
-    for (size_t i = 0; i < t->count; i++)
-        upkeep_failed(&t->config.upkeep, &t->items[i]);
-    upstream_failed(t->config.upstream, e);
+    return e->kind == ERR_INVALID || e->kind == ERR_INTERNAL;
+}
+
+static void back_off(struct topper *t)
+{
     t->backoff_ms = min_i64(max_i64(2 * t->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
     /* Half of it at least, all of it at most: servers must not come back in step. */
     t->pause_until_ms =
         clk_now_ms() + t->backoff_ms / 2 + prng_below(&t->prng, t->backoff_ms / 2 + 1);
+}
+
+/*
+ * One item that local-svc cannot digest fails all of its call.  Calls of half
+ * the size find it, and it is set aside; the others go on.
+ */
+static void failed(struct topper *t, const struct err *e)
+{
+    struct upkeep *u = &t->config.upkeep;
+
+    upstream_failed(t->config.upstream, e);
+    if (is_about_items(e) && t->count == 1)
+        upkeep_set_aside(u, &t->items[0], e, clk_now_ms());
+    else
+        for (size_t i = 0; i < t->count; i++)
+            upkeep_failed(u, &t->items[i]);
+    if (is_about_items(e) && t->count > 1) {
+        t->limit = t->count / 2;
+        t->backoff_ms = 0; /* the next pause is the shortest */
+    }
+    back_off(t);
     if (e->kind == ERR_CONFLICT)
         refused(t, e);
 }
@@ -140,7 +166,7 @@ static void gather(struct topper *t, int64_t now_ms)
 {
     struct upkeep *u = &t->config.upkeep;
 
-    for (int visits = 0; visits < VISITS_MAX && t->count < TOPUP_ITEMS_MAX; visits++) {
+    for (int visits = 0; visits < VISITS_MAX && t->count < t->limit; visits++) {
         struct window *w = attention_next(u->attention, now_ms);
         if (!w)
             return;
@@ -155,6 +181,8 @@ static void add_heartbeat(struct topper *t, int64_t now_ms)
     struct upkeep *u = &t->config.upkeep;
     struct window *w = u->windows->held;
 
+    while (w && now_ms < w->aside_ms)
+        w = w->held_next;
     if (t->count > 0 || !w || now_ms - t->heard_ms < HEARTBEAT_MS)
         return;
     upkeep_report(u, w, /* leaving= */ false, &t->items[t->count++]);
@@ -225,9 +253,10 @@ static void gather_to_end(struct topper *t)
 {
     struct upkeep *u = &t->config.upkeep;
     struct window *w = t->leaving ? t->leaving : u->windows->held;
+    const int64_t now_ms = clk_now_ms();
 
-    for (; w && t->count < TOPUP_ITEMS_MAX; w = w->held_next)
-        if (!is_handed_back(w))
+    for (; w && t->count < t->limit; w = w->held_next)
+        if (!is_handed_back(w) && now_ms >= w->aside_ms)
             upkeep_report(u, w, /* leaving= */ true, &t->items[t->count++]);
     t->leaving = w;
 }
@@ -307,6 +336,7 @@ bool topper_start(const struct topper_config *config, struct topper **ret, struc
     if (!t)
         return err_set(e, ERR_INTERNAL, "out of memory");
     t->config = *config;
+    t->limit = TOPUP_ITEMS_MAX;
     t->body = BUF_INIT(BODY_MAX);
     t->prng.state = prng_entropy();
     t->heard_ms = clk_now_ms();

@@ -11,6 +11,8 @@
 #define CONFIRM_AGAIN_MS INT64_C(1000) /* the pool has not yet confirmed the end of a slice */
 #define UNKNOWN_AGAIN_MS INT64_C(1000) /* the watch knows a window that the pool does not */
 #define FULL_AGAIN_MS INT64_C(10000)
+#define ASIDE_MIN_MS INT64_C(1000)
+#define ASIDE_MAX_MS INT64_C(60000)
 #define LOOK_MS INT64_C(1000) /* how often demand is measured */
 #define BRIDGE_MS INT64_C(10)
 #define QUICK_MS INT64_C(100)
@@ -206,6 +208,10 @@ bool upkeep_visit(struct upkeep *u, struct window *w, int64_t now_ms, struct top
 
     if (w->in_call)
         return false; /* looked at when the answer is there */
+    if (now_ms < w->aside_ms) {
+        attention_at(u->attention, w, w->aside_ms);
+        return false;
+    }
     waiting_retry(u->waiting, w->cap->name);
     int64_t wanted = waiting_wanted(u->waiting, w->cap->name);
 
@@ -281,6 +287,7 @@ static void take_answer(struct upkeep *u, struct window *w, const struct topup_i
 
     metric_inc(u->metrics->granted, units);
     w->in_call = false;
+    w->aside_for_ms = 0;
     w->reported = (struct slot_counts){.granted = atomic_load(&w->entry->slot.granted),
                                        .returned = said->returned,
                                        .consumed = said->consumed,
@@ -329,4 +336,17 @@ void upkeep_failed(struct upkeep *u, const struct topup_item *item)
     atomic_store(&item->window->report, true);
     attention_ring(u->attention, item->window);
     (void)pthread_rwlock_unlock(&shard->lock);
+}
+
+void upkeep_set_aside(struct upkeep *u, const struct topup_item *item, const struct err *why,
+                      int64_t now_ms)
+{
+    struct window *w = item->window;
+
+    w->aside_for_ms = min_i64(max_i64(2 * w->aside_for_ms, ASIDE_MIN_MS), ASIDE_MAX_MS);
+    w->aside_ms = now_ms + w->aside_for_ms;
+    log_event(LOG_ERROR, "topup.set_aside", log_str("cap", item->cap),
+              log_i64("starts_at_ms", item->starts_at_ms), log_str("error", why->msg),
+              log_i64("will_retry_in_ms", w->aside_for_ms));
+    upkeep_failed(u, item);
 }

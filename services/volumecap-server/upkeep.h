@@ -63,3 +63,7 @@ void upkeep_apply(struct upkeep *u, const struct topup_item *item, const struct 
 
 /* The call failed, its outcome is unknown: say and ask it all again. */
 void upkeep_failed(struct upkeep *u, const struct topup_item *item);
+
+/* The same for an item whose call failed because of it: later, and later each time. */
+void upkeep_set_aside(struct upkeep *u, const struct topup_item *item, const struct err *why,
+                      int64_t now_ms);

@@ -11,6 +11,12 @@
 #include "common/base/clk.h"
 #include "common/base/num.h"
 
+/*
+ * A cap that was defined a moment ago may be on its way.  But ids are free text: those who make
+ * them up must leave room for the others.
+ */
+#define UNKNOWN_SHARE 10
+
 /* How long a stopping server lets clients wait at most. */
 #define DRAIN_MS 1000
 
@@ -21,6 +27,7 @@ struct waiting_item {
     struct waiting_call *call;
     struct consume_item *item;
     struct waiting_line *line; /* NULL: decided */
+    bool is_unknown;           /* when it came, there was no such cap */
     struct waiting_item *prev, *next;
 };
 
@@ -50,6 +57,7 @@ struct waiting {
     /* Guarded by lock. */
     struct waiting_call *calls; /* by deadline, which is the order they came in */
     struct waiting_line *lines; /* a map by cap */
+    int64_t unknown;            /* items that came for caps that there were not */
     int64_t unanswered;         /* calls, those that are being answered included */
     bool draining, stopped;
     int64_t drained_ms; /* when the last one is answered, if draining */
@@ -100,6 +108,7 @@ static void enter_line(struct waiting *w, struct waiting_line *line, struct wait
     DL_APPEND(line->items, i);
     line->wanted += wish_of(i);
     i->call->open++;
+    w->unknown += i->is_unknown;
     metric_put(w->config.metrics->waiting, atomic_fetch_add(&w->count, 1) + 1);
 }
 
@@ -111,6 +120,7 @@ static void leave_line(struct waiting *w, struct waiting_item *i)
     line->wanted -= wish_of(i);
     i->line = NULL;
     i->call->open--;
+    w->unknown -= i->is_unknown;
     metric_put(w->config.metrics->waiting, atomic_fetch_sub(&w->count, 1) - 1);
     if (!line->items)
         drop_line(w, line);
@@ -189,6 +199,13 @@ static void take_consume(struct waiting_call *call, struct consume *c)
     c->count = 0;
 }
 
+static bool may_enter(const struct waiting *w, const struct waiting_item *i)
+{
+    if (!i->item->outcome.may_wait)
+        return false;
+    return !i->is_unknown || w->unknown < w->config.items_max / UNKNOWN_SHARE;
+}
+
 /*
  * Each item is tried once more, now that it is in line: an answer that came
  * between its first try and now has not seen it there.
@@ -200,8 +217,12 @@ static void enter(struct waiting *w, struct waiting_call *call, int64_t now_ms)
         struct consume_item *consume = &call->consume.items[i];
         struct waiting_line *line = NULL;
 
-        *item = (struct waiting_item){.call = call, .item = consume};
-        if (consume->outcome.may_wait)
+        *item = (struct waiting_item){
+            .call = call,
+            .item = consume,
+            .is_unknown = consume->outcome.verdict == SLICE_UNKNOWN,
+        };
+        if (may_enter(w, item))
             line = make_line(w, consume->ask.cap);
         if (!line)
             continue;

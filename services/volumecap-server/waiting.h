@@ -5,7 +5,8 @@
  *
  * Items wait in line by cap, in the order they came, and are tried again after
  * each answer of the pool.  A request is answered when all its items are
- * decided, at the latest after wait_ms.  How many may wait is bounded.
+ * decided, at the latest after wait_ms.  How many may wait is bounded; of these
+ * a tenth may wait for caps that this server has not heard of.
  *
  * Locks: this module's own first, then a shard's.
  */

@@ -66,6 +66,8 @@ struct window {
     int64_t prefetch_ms; /* from when a window ahead is asked for */
     int64_t ask_ms;      /* not before, after an answer that brought nothing */
     int64_t backoff_ms;
+    int64_t aside_ms; /* not before: local-svc cannot digest what is said of it */
+    int64_t aside_for_ms;
     struct window *held_prev, *held_next; /* the list of windows with an entry */
 
     /* attention.c's own. */

@@ -54,6 +54,7 @@ struct fake_local {
     struct watch_call watchers[WATCHERS_MAX];
     int status, watch_status;
     bool lose;
+    char chokes_on[NAME_SIZE];
     int64_t topups, returns;
 };
 
@@ -159,6 +160,11 @@ static void write_answer(struct js_writer *w, const struct item *item, const str
     js_object_end(w);
 }
 
+static bool fail_with(int status, struct err *e)
+{
+    return err_set(e, err_kind_of_status(status), "as the test wants it");
+}
+
 static bool answer_item(struct fake_local *f, const char *incarnation, const cJSON *j,
                         struct js_writer *w, struct err *e)
 {
@@ -167,6 +173,8 @@ static bool answer_item(struct fake_local *f, const char *incarnation, const cJS
 
     if (!js_decode(j, "/items", item_fields, COUNT(item_fields), &item, e))
         return false;
+    if (strcmp(item.cap, f->chokes_on) == 0)
+        return fail_with(500, e);
     struct window_row *row = find(f, item.cap, item.starts_at_ms);
     if (row && !row->purged)
         answer = decide(f, row, incarnation, &item);
@@ -195,11 +203,6 @@ static bool carry_out(struct fake_local *f, const struct httpd_request *req,
     js_array_end(&w);
     js_object_end(&w);
     return true;
-}
-
-static bool fail_with(int status, struct err *e)
-{
-    return err_set(e, err_kind_of_status(status), "as the test wants it");
 }
 
 static bool handle_topup(void *arg, const struct httpd_request *req, struct httpd_reply *reply,
@@ -492,6 +495,13 @@ void fake_local_lose_answers(struct fake_local *f, bool lose)
 {
     lock(f);
     f->lose = lose;
+    unlock(f);
+}
+
+void fake_local_choke_on(struct fake_local *f, const char *cap)
+{
+    lock(f);
+    snprintf(f->chokes_on, sizeof(f->chokes_on), "%s", cap);
     unlock(f);
 }
 

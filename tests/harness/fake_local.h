@@ -51,6 +51,9 @@ void fake_local_answer_watch(struct fake_local *f, int status);
 /* Topups are carried out, and their answers are lost. */
 void fake_local_lose_answers(struct fake_local *f, bool lose);
 
+/* Whatever has an item of this cap fails as a whole, with 500; "": none does. */
+void fake_local_choke_on(struct fake_local *f, const char *cap);
+
 /* The pool of a window; zero if there is none. */
 struct pool fake_local_pool(struct fake_local *f, const char *cap, int64_t starts_at_ms);
 

@@ -427,6 +427,30 @@ Test(server, units_that_others_hold_are_out_of_reach_and_not_used_up)
     cr_assert_str_eq(text(a.json, "starts_at"), "2026-05-20T00:00:00Z");
 }
 
+/* Waiting for caps that may be on their way must leave room for those who wait for units. */
+Test(server, unknown_caps_wait_in_a_tenth_of_the_room_only)
+{
+    struct fake_window w = day("known", 1000);
+
+    fake_local_set(local, &w);
+    stop_server();
+    config.waiting_max = 19;
+    config.wait_ms = 1000;
+    start_server();
+    await_rest("known", 100);
+    int64_t began_ms = clk_now_ms();
+    (void)ask(200, "POST", "/consume", "{\"items\":[{\"cap\":\"a\"},{\"cap\":\"b\"}]}");
+    cr_assert(clk_now_ms() - began_ms >= 1000, "there is room for one of the two");
+
+    stop_server();
+    config.waiting_max = 9;
+    start_server();
+    await_rest("known", 100);
+    began_ms = clk_now_ms();
+    (void)ask(404, "POST", "/consume", "{\"cap\":\"a\"}");
+    cr_assert(clk_now_ms() - began_ms < 1000, "there is no room");
+}
+
 Test(server, without_local_svc_it_goes_on_with_what_it_holds)
 {
     struct fake_window w = day("ad", 1000);
@@ -446,6 +470,30 @@ Test(server, without_local_svc_it_goes_on_with_what_it_holds)
     await_pool("ad", -1, -1, 100);
     consume_to(VERDICT_GRANTED, "ad", 1);
     cr_assert(verbose_says("local-svc topup: ok"));
+}
+
+#define GOOD 20
+
+/* One item that local-svc cannot digest fails all of its call. */
+Test(server, an_item_that_cannot_be_digested_holds_up_only_itself)
+{
+    struct fake_window w = day("bad", 1000);
+    char name[NAME_SIZE];
+
+    fake_local_choke_on(local, "bad");
+    fake_local_set(local, &w);
+    for (int i = 0; i < GOOD; i++) {
+        snprintf(name, sizeof(name), "good-%d", i);
+        w = day(name, 1000);
+        fake_local_set(local, &w);
+    }
+    for (int i = 0; i < GOOD; i++) {
+        snprintf(name, sizeof(name), "good-%d", i);
+        await_rest(name, 100);
+        consume_to(VERDICT_GRANTED, name, 100);
+    }
+    fake_local_choke_on(local, "");
+    await_rest("bad", 100);
 }
 
 Test(server, a_lost_answer_is_repeated_and_not_doubled)
