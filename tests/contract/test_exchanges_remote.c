@@ -15,11 +15,7 @@ static const struct exchange list[] = {
     {"GET", "/peers", .status = 200, .contains = "\"dc\":\"there\""},
     {"GET", "/peers?deep=1", .status = 400},
     {"POST", "/peers", .status = 405},
-    {"GET", "/livez", .status = 200},
     {"GET", "/readyz?verbose", .status = 503},
-    {"GET", "/metrics", .status = 200},
-    {"GET", "/openapi.json", .status = 200},
-    {"GET", "/no/such/path", .status = 404},
 };
 
 static void write_keys(const char *path)
@@ -47,4 +43,15 @@ Test(remote_svc, answers)
     auto_wire struct wire *w = wire_new("remote-svc", svc_port(s));
 
     wire_expect(w, list, COUNT(list));
+}
+
+/* A data centre on its own needs no broker to be ready. */
+Test(remote_svc, answers_alone)
+{
+    static const char *const env[] = {"REMOTE_DC=here", NULL};
+    auto_svc struct svc *s =
+        svc_start(&(struct svc_options){.name = "remote-svc", .prefix = "REMOTE", .env = env});
+    auto_wire struct wire *w = wire_new("remote-svc", svc_port(s));
+
+    exchanges_builtin(w);
 }
