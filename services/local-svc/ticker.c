@@ -70,6 +70,7 @@ static bool purge(struct local_app *app, int64_t *next_ms, struct err *e)
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): all steps have this form. */
 static bool count_active(struct local_app *app, int64_t *next_ms, struct err *e)
 {
     int64_t active = 0;

@@ -43,7 +43,7 @@ static void launch(struct svc *s)
 static void set(struct svc *s, size_t i, const char *setting)
 {
     CHECK(i < ENV_MAX && strlen(setting) < VALUE_SIZE);
-    (void)strcpy(s->settings[i], setting);
+    memcpy(s->settings[i], setting, strlen(setting) + 1);
     s->env[i] = s->settings[i];
 }
 
