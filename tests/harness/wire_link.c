@@ -329,11 +329,13 @@ static size_t room_on(const struct wire_line *line)
     return (size_t)max_i64(line->bytes_per_s / STEPS_PER_S, 1);
 }
 
+/* Who comes late, as threads do, may catch up by one portion: that keeps the mean exact. */
 static void use_line(struct wire *w, struct wire_line *line, int64_t bytes)
 {
+    const int64_t free_since_ns = max_i64(line->busy_until_ns, w->now_ns - NS_PER_S / STEPS_PER_S);
+
     if (line->bytes_per_s > 0)
-        line->busy_until_ns =
-            max_i64(line->busy_until_ns, w->now_ns) + bytes * NS_PER_S / line->bytes_per_s;
+        line->busy_until_ns = free_since_ns + bytes * NS_PER_S / line->bytes_per_s;
 }
 
 /* Some of the first piece. */
