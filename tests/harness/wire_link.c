@@ -110,19 +110,6 @@ static void side_failed(struct wire_link *l, enum wire_side side)
     end_flow(l, side, WIRE_END_RESET);
 }
 
-/* A socket that is shut both ways is of no more use, and poll() would not stop saying so. */
-static void close_if_shut(struct wire_link *l, enum wire_side side)
-{
-    if (l->flows[side].end == WIRE_END_CLOSED && l->flows[wire_other(side)].is_end_told)
-        close_side(l, side, false);
-}
-
-static void side_closed(struct wire_link *l, enum wire_side side)
-{
-    end_flow(l, side, WIRE_END_CLOSED);
-    close_if_shut(l, side);
-}
-
 static void tell_end(struct wire_link *l, enum wire_side side)
 {
     const enum wire_side to = wire_other(side);
@@ -136,7 +123,6 @@ static void tell_end(struct wire_link *l, enum wire_side side)
     }
     if (l->fds[to] >= 0)
         (void)shutdown(l->fds[to], SHUT_WR);
-    close_if_shut(l, to);
     l->is_over = l->flows[to].is_end_told;
 }
 
@@ -266,7 +252,7 @@ static void read_side(struct wire_link *l, enum wire_side side)
     else if (n > 0)
         wire_link_put_bytes(l, side, bytes, (size_t)n);
     else if (n == 0)
-        side_closed(l, side);
+        end_flow(l, side, WIRE_END_CLOSED);
     else if (errno != EAGAIN && errno != EINTR)
         side_failed(l, side);
 }
@@ -291,7 +277,7 @@ static void hear_side(struct wire_link *l, enum wire_side side, short events)
     else if (events & POLLERR)
         side_failed(l, side);
     else if (events & POLLHUP)
-        l->is_hung[side] = true;
+        l->is_hung[side] = true; /* shut both ways */
 }
 
 void wire_link_watch(const struct wire_link *l, struct pollfd ret[2])

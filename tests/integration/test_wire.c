@@ -22,7 +22,7 @@
 
 #define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
 #define QUIET_MS 150  /* of seeing that nothing happens */
-#define MANY (8 << 20)
+#define MANY ((size_t)64 << 20)
 
 /* ---- both ends of a wire */
 
@@ -178,29 +178,45 @@ Test(wire, passes_bytes_both_ways)
     cr_assert(wire_counts(e.wire).to_upstream == 8 && wire_counts(e.wire).to_client == 6);
 }
 
-/* More than a wire holds, to somebody who is slow to read: all of it comes, in order. */
+static void fill(char *ret, size_t len, size_t from)
+{
+    for (size_t i = 0; i < len; i++)
+        ret[i] = (char)((from + i) * 2654435761U >> 24);
+}
+
+/* As many as are taken, up to MANY in all. */
+static size_t say_many(int fd, size_t said)
+{
+    char bytes[65536];
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+    while (said < MANY && poll(&p, 1, QUIET_MS) == 1) {
+        const size_t len = MANY - said < sizeof(bytes) ? MANY - said : sizeof(bytes);
+        fill(bytes, len, said);
+        ssize_t n = send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        said += n > 0 ? (size_t)n : 0;
+    }
+    return said;
+}
+
+/* Sockets hold some 20 MB on the way, at most. */
 Test(wire, makes_a_fast_sender_wait_and_loses_nothing)
 {
     auto_ends struct ends e = ends_of(wire_start);
-    static char out[MANY], in[MANY];
-    size_t sent = 0, got = 0;
-    bool was_full = false;
+    char bytes[65536], wanted[65536];
+    size_t said = say_many(e.client, 0);
 
-    for (size_t i = 0; i < MANY; i++)
-        out[i] = (char)(i * 2654435761U >> 24);
-    while (got < MANY) {
-        ssize_t n = sent < MANY ? send(e.client, out + sent, MANY - sent, MSG_DONTWAIT) : 0;
-        sent += n > 0 ? (size_t)n : 0;
-        if (sent < MANY && n > 0)
-            continue;
-        was_full |= n < 0;
+    cr_assert(said < MANY, "the wire holds everything");
+    for (size_t got = 0; got < MANY;) {
+        if (said < MANY && !is_readable(e.server, 0))
+            said = say_many(e.client, said);
         cr_assert(is_readable(e.server, SOON_MS), "nothing comes after %zu bytes", got);
-        n = recv(e.server, in + got, MANY - got < 40000 ? MANY - got : 40000, 0);
+        ssize_t n = recv(e.server, bytes, sizeof(bytes), 0);
         cr_assert(n > 0);
+        fill(wanted, (size_t)n, got);
+        cr_assert(memcmp(bytes, wanted, (size_t)n) == 0, "something else comes after %zu", got);
         got += (size_t)n;
     }
-    cr_assert(was_full, "the wire holds everything");
-    cr_assert(memcmp(in, out, MANY) == 0);
 }
 
 Test(wire, passes_on_how_a_connection_ends)
@@ -329,6 +345,18 @@ Test(wire, delays_the_end_as_well_and_keeps_the_order)
               (long long)(clk_now_ms() - begin_ms));
 }
 
+Test(wire, delays_an_end_that_nothing_comes_before)
+{
+    auto_ends struct ends e = ends_of(wire_start);
+
+    wire_delay(e.wire, WIRE_TO_CLIENT, 200);
+    int64_t begin_ms = clk_now_ms();
+    cr_assert(shutdown(e.server, SHUT_WR) == 0);
+    expect_end(e.client);
+    cr_assert(clk_now_ms() - begin_ms >= 200, "early: %lld ms",
+              (long long)(clk_now_ms() - begin_ms));
+}
+
 /* Many are under way at a time: an hour late, and all there when that is over. */
 Test(wire, a_delay_that_ends_lets_go_what_was_under_way)
 {
@@ -430,7 +458,7 @@ Test(wire, cut_leaves_new_connections_half_open)
     expect_nothing(waits);
     cr_assert(!is_readable(e.listener, 0), "upstream hears of a connection");
     cr_assert(wire_counts(e.wire).links == 3);
-    reset(gives_up);
+    close(gives_up);
     wire_heal(e.wire);
     int server = accept_soon(e.listener);
     expect_text(server, "hello?");
@@ -645,8 +673,8 @@ Test(wire_amqp, swallows_the_second_answer_to_what_it_repeats)
 {
     auto_ends struct ends e = ends_of(wire_start_amqp);
 
-    wire_deliveries(e.wire, WIRE_REPEAT, "rows", 3);
-    for (int tag = 1; tag <= 3; tag++) {
+    wire_deliveries(e.wire, WIRE_REPEAT, "rows", 5);
+    for (int tag = 1; tag <= 5; tag++) {
         say_delivery(&e, tag, "rows");
         expect_delivery(&e, tag, "rows");
         expect_delivery_alone(&e, tag, "rows");
@@ -656,12 +684,16 @@ Test(wire_amqp, swallows_the_second_answer_to_what_it_repeats)
     answer(&e, REJECT, 3, false);
     answer(&e, ACK, 2, true); /* the first answer to 2; 1 has had both */
     answer(&e, ACK, 3, true); /* the second to 3, and to 2 */
+    answer(&e, ACK, 5, true); /* the first to 5, and to 4 */
     answer(&e, ACK, 4, false);
+    answer(&e, ACK, 5, false);
+    answer(&e, ACK, 6, false);
     expect_answer(&e, ACK, 1, false);
     expect_answer(&e, REJECT, 3, false);
     expect_answer(&e, ACK, 2, true);
-    expect_answer(&e, ACK, 4, false);
-    cr_assert(wire_counts(e.wire).acks_swallowed == 2 && wire_counts(e.wire).repeated == 3);
+    expect_answer(&e, ACK, 5, true);
+    expect_answer(&e, ACK, 6, false);
+    cr_assert(wire_counts(e.wire).acks_swallowed == 4 && wire_counts(e.wire).repeated == 5);
 }
 
 Test(wire_amqp, leaves_what_is_no_amqp_as_it_is)
@@ -674,4 +706,79 @@ Test(wire_amqp, leaves_what_is_no_amqp_as_it_is)
     expect_text(e.server, "\r\n");
     say_text(e.server, "HTTP/1.1 400 Bad Request\r\n");
     expect_text(e.client, "HTTP/1.1 400 Bad Request\r\n");
+}
+
+Test(wire_amqp, examines_nothing_any_more_behind_a_broken_frame)
+{
+    auto_ends struct ends e = ends_of(wire_start_amqp);
+    uint8_t bytes[512];
+    const size_t len = add_delivery(bytes, 1, "rows", "some body");
+
+    wire_deliveries(e.wire, WIRE_HOLD, NULL, 1);
+    say(e.server, "\x08\0\0\0\0\0\0?", 8); /* a heartbeat with a wrong end */
+    expect(e.client, "\x08\0\0\0\0\0\0?", 8);
+    say(e.server, bytes, len);
+    expect(e.client, bytes, len);
+}
+
+Test(wire_amqp, passes_what_is_too_large_to_hold)
+{
+    auto_ends struct ends e = ends_of(wire_start_amqp);
+    const uint8_t method[] = {0, 60, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+    const uint8_t header[] = {0, 60, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0, 0}; /* 5 MiB */
+    uint8_t bytes[128];
+    size_t len = add_frame(bytes, METHOD, 1, method, sizeof(method));
+
+    len += add_frame(bytes + len, HEADER, 1, header, sizeof(header));
+    wire_deliveries(e.wire, WIRE_HOLD, NULL, 1);
+    say(e.server, bytes, len);
+    expect(e.client, bytes, len);
+    len = add_frame(bytes, BODY, 1, "the first of many", 17);
+    say(e.server, bytes, len);
+    expect(e.client, bytes, len);
+    cr_assert(wire_deliveries_pending(e.wire) == 1);
+}
+
+/* Its tags mean something else on the next one. */
+Test(wire_amqp, forgets_what_it_holds_with_the_channel)
+{
+    auto_ends struct ends e = ends_of(wire_start_amqp);
+    const uint8_t channel_close[] = {0, 20, 0, 40, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t bytes[64];
+    const size_t len = add_frame(bytes, METHOD, 1, channel_close, sizeof(channel_close));
+
+    wire_deliveries(e.wire, WIRE_HOLD, NULL, 1);
+    say_delivery(&e, 1, "rows");
+    expect_heartbeat(e.client);
+    say(e.server, bytes, len);
+    expect(e.client, bytes, len);
+    wire_release(e.wire);
+    say_delivery(&e, 2, "rows");
+    expect_delivery(&e, 2, "rows");
+}
+
+Test(wire_amqp, corrupts_one_bit_of_a_body)
+{
+    auto_ends struct ends e = ends_of(wire_start_amqp);
+    uint8_t bytes[512], got[512];
+    size_t len = add_delivery(bytes, 1, "rows", "some body"), have = 0;
+    int wrong = 0;
+
+    /* What makes it a basic.publish instead; the wire looks at no more of it. */
+    bytes[7 + 3] = 40;
+    wire_publishes_corrupt(e.wire, "rows", 1);
+    say(e.client, bytes, len);
+    while (have < len && is_readable(e.server, SOON_MS)) {
+        ssize_t n = recv(e.server, got + have, sizeof(got) - have, 0);
+        cr_assert(n > 0);
+        have += (size_t)n;
+    }
+    cr_assert(have == len);
+    /* The heartbeat in it comes first. */
+    memmove(bytes + 8, bytes, len - 8 - (7 + 5 + 1));
+    (void)add_frame(bytes, HEARTBEAT, 0, "", 0);
+    for (size_t i = 0; i < len - (7 + 5 + 1); i++)
+        wrong += __builtin_popcount((unsigned)(bytes[i] ^ got[i]));
+    cr_assert(wrong == 1, "%d bits are wrong", wrong);
+    cr_assert(wire_publishes_pending(e.wire) == 0 && wire_counts(e.wire).corrupted == 1);
 }
