@@ -122,6 +122,19 @@ void wire_amqp_release(struct wire_link *l)
     release(l, &l->amqp->reversed);
 }
 
+static void forget(struct wire_amqp *a)
+{
+    wire_queue_clear(&a->held);
+    wire_queue_clear(&a->reversed);
+    a->repeats_count = 0;
+}
+
+void wire_amqp_forget(struct wire_link *l)
+{
+    if (l->amqp)
+        forget(l->amqp);
+}
+
 int64_t wire_amqp_held(const struct wire_link *l)
 {
     return l->amqp ? l->amqp->held.count + l->amqp->reversed.count : 0;
@@ -149,8 +162,7 @@ static void reverse(struct wire_link *l, const struct content *c)
     if (l->amqp->reversed.bytes > HELD_MAX)
         harness_fail("the wire holds more than %d bytes", HELD_MAX);
     for (size_t i = 0; i < w->links_count && w->deliveries.pending == 0; i++)
-        if (w->links[i]->amqp)
-            release(w->links[i], &w->links[i]->amqp->reversed);
+        release(w->links[i], &w->links[i]->amqp->reversed);
 }
 
 /* ---- deliveries */
@@ -323,21 +335,14 @@ static bool is_answered(struct wire_amqp *a, const struct frame *f)
     return swallow;
 }
 
-/* Tags die with their channel; clients here have one. */
-static void forget_deliveries(struct wire_amqp *a)
-{
-    wire_queue_clear(&a->held);
-    wire_queue_clear(&a->reversed);
-    a->repeats_count = 0;
-}
-
 /* ---- frames */
 
 static void take_frame(struct wire_link *l, enum wire_side side, const struct frame *f)
 {
     static const uint32_t begins[] = {
         [WIRE_CLIENT] = BASIC_PUBLISH, [WIRE_UPSTREAM] = BASIC_DELIVER};
-    struct content *c = f->channel < CHANNELS ? &l->amqp->contents[side][f->channel] : NULL;
+    struct wire_amqp *a = l->amqp;
+    struct content *c = f->channel < CHANNELS ? &a->contents[side][f->channel] : NULL;
 
     if (c && c->is_open && f->type != FRAME_METHOD) {
         content_add(l, side, c, f);
@@ -349,12 +354,12 @@ static void take_frame(struct wire_link *l, enum wire_side side, const struct fr
         content_begin(c, f);
         return;
     }
-    if (side == WIRE_CLIENT && is_answered(l->amqp, f)) {
+    if (side == WIRE_CLIENT && is_answered(a, f)) {
         l->wire->counts.acks_swallowed++;
         return;
     }
     if (f->method == CHANNEL_CLOSE || f->method == CONNECTION_CLOSE)
-        forget_deliveries(l->amqp);
+        forget(a); /* tags die with their channel; clients here have one */
     wire_link_put_bytes(l, side, f->data, f->len);
 }
 

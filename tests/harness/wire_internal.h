@@ -80,7 +80,7 @@ struct wire_link {
     int fds[2];                /* by side; -1: gone */
     bool is_hung[2];           /* poll() would say so without end: look when it may be read again */
     struct wire_flow flows[2]; /* by the side where they begin */
-    struct wire_amqp *amqp;    /* or NULL */
+    struct wire_amqp *amqp;    /* NULL if the wire knows bytes alone */
     bool is_over;              /* to be freed */
 };
 
@@ -103,6 +103,7 @@ struct wire_amqp *wire_amqp_new(void);
 struct wire_amqp *wire_amqp_free(struct wire_amqp *a);
 void wire_amqp_take(struct wire_link *l, enum wire_side side, const char *data, size_t len);
 void wire_amqp_release(struct wire_link *l);
+void wire_amqp_forget(struct wire_link *l); /* what is held, and who is to answer twice */
 int64_t wire_amqp_held(const struct wire_link *l);
 
 /* ---- all of it */

@@ -140,7 +140,7 @@ void wire_link_half_open(struct wire_link *l)
     close_side(l, WIRE_UPSTREAM, true);
     wire_queue_clear(&l->flows[WIRE_CLIENT].queue);
     wire_queue_clear(&l->flows[WIRE_UPSTREAM].queue);
-    l->amqp = wire_amqp_free(l->amqp);
+    wire_amqp_forget(l);
     l->state = WIRE_LINK_HALF_OPEN;
     l->is_over = l->is_over || l->fds[WIRE_CLIENT] < 0;
 }
