@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "common/base/num.h"
+#include "common/base/check.h"
 #include "tests/harness/proc.h"
 #include "tests/harness/wire_internal.h"
 
@@ -342,6 +342,8 @@ static void take_frame(struct wire_link *l, enum wire_side side, const struct fr
     static const uint32_t begins[] = {
         [WIRE_CLIENT] = BASIC_PUBLISH, [WIRE_UPSTREAM] = BASIC_DELIVER};
     struct wire_amqp *a = l->amqp;
+
+    CHECK(a != NULL);
     struct content *c = f->channel < CHANNELS ? &a->contents[side][f->channel] : NULL;
 
     if (c && c->is_open && f->type != FRAME_METHOD) {
