@@ -6,8 +6,9 @@
  * them twice, keeps them waiting.
  *
  * It understands just enough HTTP/1.1 to know where a request ends (a head and
- * Content-Length); answers are passed through as they come.  Everything here
- * aborts with a message when it fails, as in proc.h.
+ * Content-Length); answers are passed through as they come.  For latency, cut
+ * routes and messages through a broker see wire.h.  Everything here aborts with
+ * a message when it fails, as in proc.h.
  */
 
 #include <stdint.h>
