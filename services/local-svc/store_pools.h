@@ -10,8 +10,8 @@
 #include "common/base/err.h"
 #include "common/base/prng.h"
 #include "common/domain/trade.h"
+#include "common/domain/window_key.h"
 #include "common/io/db.h"
-#include "services/local-svc/window_key.h"
 
 #define POOLS_LIMIT_MAX 1000  /* of a page of the list */
 #define POOL_WINDOWS_MAX 100  /* of one cap: the newest */
