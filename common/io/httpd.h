@@ -105,6 +105,10 @@ int64_t httpd_port(const struct httpd *h);
 /* The value of a query parameter (decoded), or NULL; duplicates have been refused. */
 const char *httpd_query(const struct httpd_request *req, const char *name);
 
+/* A query parameter that is true or false; absent, false. */
+MUST_CHECK bool httpd_query_bool(const struct httpd_request *req, const char *name, bool *ret,
+                                 struct err *e);
+
 /* Refuses any query parameter that is not in `names` (NULL-terminated). */
 MUST_CHECK bool httpd_query_only(const struct httpd_request *req, const char *const *names,
                                  struct err *e);

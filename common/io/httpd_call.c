@@ -189,6 +189,15 @@ const char *httpd_query(const struct httpd_request *req, const char *name)
     return httpd_target_query(&req->call->target, name);
 }
 
+bool httpd_query_bool(const struct httpd_request *req, const char *name, bool *ret, struct err *e)
+{
+    const char *text = httpd_query(req, name);
+
+    *ret = text && strcmp(text, "true") == 0;
+    return !text || *ret || strcmp(text, "false") == 0 ||
+           err_set(e, ERR_INVALID, "%s: must be true or false", name);
+}
+
 static bool is_listed(const char *name, const char *const *names)
 {
     for (; *names; names++)

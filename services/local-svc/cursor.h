@@ -3,9 +3,9 @@
 /* cursor: where the next page of a list by (cap, starts_at) begins: "cap/starts_at". */
 
 #include "common/base/err.h"
+#include "common/domain/window_key.h"
 #include "common/io/httpd.h"
 #include "common/io/js.h"
-#include "services/local-svc/window_key.h"
 
 /* The query parameter `after`; absent: the key before all others. */
 MUST_CHECK bool cursor_parse(const struct httpd_request *req, struct window_key *ret,

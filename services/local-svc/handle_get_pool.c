@@ -21,16 +21,6 @@ static void write_slices(struct js_writer *w, struct cursor *at, int64_t starts_
     js_array_end(w);
 }
 
-static void write_peers(struct js_writer *w, struct cursor *at, int64_t starts_at_ms)
-{
-    const struct pool_views *v = at->views;
-
-    js_array(w, "peers");
-    for (; at->peer < v->peers_count && v->peers[at->peer].starts_at_ms == starts_at_ms; at->peer++)
-        peer_json(w, &v->peers[at->peer]);
-    js_array_end(w);
-}
-
 static void encode(const struct local_app *app, const char *cap, const struct pool_views *views,
                    struct buf *out)
 {
@@ -47,7 +37,7 @@ static void encode(const struct local_app *app, const char *cap, const struct po
 
         js_object(&w, NULL);
         pool_json(&w, p, app->peers.self);
-        write_peers(&w, &at, p->key.starts_at_ms);
+        peers_json(&w, views, &p->key, &at.peer);
         write_slices(&w, &at, p->key.starts_at_ms, &limits);
         js_object_end(&w);
     }

@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "services/local-svc/app.h"
 #include "services/local-svc/cursor.h"
 #include "services/local-svc/rows_json.h"
@@ -18,15 +16,6 @@ static bool parse(const struct httpd_request *req, const char *name, int64_t max
 
     *ret = 0;
     return !text || num_parse_i64(text, 0, max, ret, e) || err_while(e, "%s", name);
-}
-
-static bool parse_bool(const struct httpd_request *req, const char *name, bool *ret, struct err *e)
-{
-    const char *text = httpd_query(req, name);
-
-    *ret = text && strcmp(text, "true") == 0;
-    return !text || *ret || strcmp(text, "false") == 0 ||
-           err_set(e, ERR_INVALID, "%s: must be true or false", name);
 }
 
 /* Who is behind reads the database; who is up to date waits. */
@@ -61,7 +50,7 @@ static bool get_page(struct local_app *app, const struct httpd_request *req,
 
     if (!httpd_query_only(req, known, e) || !cursor_parse(req, &query.after, e) ||
         !cursor_limit(req, TOLD_ROWS_MAX, TOLD_ROWS_MAX, &query.limit, e) ||
-        !parse_bool(req, "in_transit", &query.in_transit, e))
+        !httpd_query_bool(req, "in_transit", &query.in_transit, e))
         return false;
     if (peers_find(&app->peers, query.peer) < 0)
         return err_set(e, ERR_INVALID, "peer: is not a data centre that this one trades with");

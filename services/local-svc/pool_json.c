@@ -13,6 +13,7 @@ void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
     js_i64(w, "version", v->version);
     js_text(w, "home", p->home ? self : v->home);
     js_i64(w, "requested", p->requested);
+    js_i64(w, "total_max", p->requested_max);
     js_i64(w, "minted", p->minted);
     js_i64(w, "burned", p->burned);
     js_i64(w, "effective", pool_effective(p));
@@ -32,7 +33,7 @@ void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
     js_i64(w, "strand_max", pool_strand_max(p));
 }
 
-void peer_json(struct js_writer *w, const struct peer_view *q)
+static void peer_json(struct js_writer *w, const struct peer_view *q)
 {
     js_object(w, NULL);
     js_text(w, "peer", q->peer);
@@ -42,6 +43,15 @@ void peer_json(struct js_writer *w, const struct peer_view *q)
     js_i64(w, "want", q->row.want);
     js_i64(w, "free", q->row.free);
     js_object_end(w);
+}
+
+void peers_json(struct js_writer *w, const struct pool_views *v, const struct window_key *key,
+                size_t *at)
+{
+    js_array(w, "peers");
+    for (; *at < v->peers_count && window_key_compare(&v->peers[*at].key, key) == 0; (*at)++)
+        peer_json(w, &v->peers[*at]);
+    js_array_end(w);
 }
 
 static const char *slice_state(const struct slice_view *s, const struct silence_limits *limits)

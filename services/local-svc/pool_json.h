@@ -9,8 +9,10 @@
 /* The members of a pool, into an object that is open.  `self`: this data centre's name. */
 void pool_json(struct js_writer *w, const struct pool_view *p, const char *self);
 
-/* An account with another data centre, an element of an array. */
-void peer_json(struct js_writer *w, const struct peer_view *q);
+/* The accounts of a pool with other data centres, a member of it; *at, the first that is not yet
+ * written, moves behind them. */
+void peers_json(struct js_writer *w, const struct pool_views *v, const struct window_key *key,
+                size_t *at);
 
 struct silence_limits {
     int64_t suspect_ms, presume_ms;

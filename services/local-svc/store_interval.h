@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/domain/window_key.h"
 #include "common/io/db.h"
 #include "services/local-svc/peers.h"
 #include "services/local-svc/store_topup.h"
-#include "services/local-svc/window_key.h"
 
 struct announcement {
     struct window_key key;

@@ -7,13 +7,6 @@
 #include "services/local-svc/columns.h"
 #include "services/local-svc/store_rows.h"
 
-struct pools_tx {
-    const struct window_key *after;
-    int64_t limit;
-    const char *cap;
-    struct pool_views *ret;
-};
-
 /* clang-format off */
 #define POOL_COLUMNS                                                                               \
     "cap, calendar.to_ms(starts_at), calendar.to_ms(ends_at), version, requested,"     \
@@ -37,8 +30,12 @@ static const size_t pool_members[] = {
     offsetof(struct pool_view, pool.spent_elsewhere),
 };
 
+#define PEER_COLUMNS                                                                               \
+    "cap, peer, calendar.to_ms(starts_at), sent, received, echoed, want, free"
+
+/* In the order of PEER_COLUMNS, from the third on. */
 static const size_t peer_members[] = {
-    offsetof(struct peer_view, starts_at_ms),
+    offsetof(struct peer_view, key.starts_at_ms),
     offsetof(struct peer_view, row.sent),   offsetof(struct peer_view, row.received),
     offsetof(struct peer_view, row.echoed), offsetof(struct peer_view, row.want),
     offsetof(struct peer_view, row.free),
@@ -53,6 +50,7 @@ static const size_t slice_members[] = {
 };
 /* clang-format on */
 
+#define LIST_PEERS_MAX (POOLS_LIMIT_MAX * (TRADE_PEERS_MAX + 1))
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 void pool_views_done(struct pool_views *v)
@@ -113,33 +111,61 @@ static void load_peers(const struct db_rows *rows, struct pool_views *ret)
     for (int row = 0; row < db_count(rows); row++) {
         struct peer_view *q = &ret->peers[row];
 
-        (void)snprintf(q->peer, sizeof(q->peer), "%s", db_get_text(rows, row, 0));
-        columns_read(rows, row, 1, peer_members, COUNT(peer_members), q);
+        (void)snprintf(q->key.cap, sizeof(q->key.cap), "%s", db_get_text(rows, row, 0));
+        (void)snprintf(q->peer, sizeof(q->peer), "%s", db_get_text(rows, row, 1));
+        columns_read(rows, row, 2, peer_members, COUNT(peer_members), q);
     }
+}
+
+struct list_tx {
+    const struct pools_query *query;
+    struct pool_views *ret;
+};
+
+/* Of the pools between two keys, the second included; these are all of one page. */
+static bool query_peers_between(struct db_conn *c, const struct window_key *after,
+                                const struct window_key *last, struct db_rows **ret, struct err *e)
+{
+    return db_query(c,
+                    "SELECT " PEER_COLUMNS "  FROM local.peer_row"
+                    " WHERE (cap, starts_at) > ($1, calendar.from_ms($2))"
+                    "   AND (cap, starts_at) <= ($3, calendar.from_ms($4))"
+                    " ORDER BY cap, starts_at, peer LIMIT $5",
+                    DB_ARGS(db_text(after->cap), db_i64(after->starts_at_ms), db_text(last->cap),
+                            db_i64(last->starts_at_ms), db_i64(LIST_PEERS_MAX)),
+                    ret, e);
 }
 
 static bool list_tx(struct db_conn *c, void *arg, struct err *e)
 {
-    auto_rows struct db_rows *rows = NULL;
-    struct pools_tx *tx = arg;
+    auto_rows struct db_rows *rows = NULL, *peers = NULL;
+    struct list_tx *tx = arg;
+    const struct pools_query *q = tx->query;
 
     pool_views_done(tx->ret);
-    if (!db_query(
-            c,
-            "SELECT " POOL_COLUMNS "  FROM local.pool"
-            " WHERE (cap, starts_at) > ($1, calendar.from_ms($2))"
-            " ORDER BY cap, starts_at LIMIT $3 + 1",
-            DB_ARGS(db_text(tx->after->cap), db_i64(tx->after->starts_at_ms), db_i64(tx->limit)),
-            &rows, e))
+    if (!store_snapshot(c, e) ||
+        !db_query(c,
+                  "SELECT " POOL_COLUMNS "  FROM local.pool"
+                  " WHERE (cap, starts_at) > ($1, calendar.from_ms($2))"
+                  " ORDER BY cap, starts_at LIMIT $3 + 1",
+                  DB_ARGS(db_text(q->after.cap), db_i64(q->after.starts_at_ms), db_i64(q->limit)),
+                  &rows, e))
         return false;
-    load_pools(rows, tx->limit, tx->ret);
+    load_pools(rows, q->limit, tx->ret);
+    if (!q->peers || tx->ret->pools_count == 0)
+        return true;
+
+    const struct pool_view *last = &tx->ret->pools[tx->ret->pools_count - 1];
+    if (!query_peers_between(c, &q->after, &last->key, &peers, e))
+        return false;
+    load_peers(peers, tx->ret);
     return true;
 }
 
-bool store_pools_list(struct db *db, const struct window_key *after, int64_t limit,
-                      struct pool_views *ret, struct err *e)
+bool store_pools_list(struct db *db, const struct pools_query *q, struct pool_views *ret,
+                      struct err *e)
 {
-    struct pools_tx tx = {.after = after, .limit = limit, .ret = ret};
+    struct list_tx tx = {.query = q, .ret = ret};
 
     return store_tx(db, list_tx, &tx, e) || err_while(e, "listing pools");
 }
@@ -163,17 +189,21 @@ static bool query_peers(struct db_conn *c, const char *cap, int64_t oldest_ms, s
                         struct err *e)
 {
     return db_query(c,
-                    "SELECT peer, calendar.to_ms(starts_at), sent, received, echoed, want, free"
-                    "  FROM local.peer_row"
+                    "SELECT " PEER_COLUMNS "  FROM local.peer_row"
                     " WHERE cap = $1 AND starts_at >= calendar.from_ms($2)"
                     " ORDER BY starts_at DESC, peer LIMIT $3",
                     DB_ARGS(db_text(cap), db_i64(oldest_ms), db_i64(POOL_PEERS_MAX)), ret, e);
 }
 
+struct of_tx {
+    const char *cap;
+    struct pool_views *ret;
+};
+
 static bool of_tx(struct db_conn *c, void *arg, struct err *e)
 {
     auto_rows struct db_rows *pools = NULL, *slices = NULL, *peers = NULL;
-    struct pools_tx *tx = arg;
+    struct of_tx *tx = arg;
 
     pool_views_done(tx->ret);
     if (!store_snapshot(c, e) ||
@@ -197,7 +227,7 @@ static bool of_tx(struct db_conn *c, void *arg, struct err *e)
 
 bool store_pools_of(struct db *db, const char *cap, struct pool_views *ret, struct err *e)
 {
-    struct pools_tx tx = {.cap = cap, .ret = ret};
+    struct of_tx tx = {.cap = cap, .ret = ret};
 
     /* "Not found" is said as it is; only accidents need to know what was being done. */
     return store_tx(db, of_tx, &tx, e);

@@ -10,8 +10,8 @@
 #include "common/base/err.h"
 #include "common/base/prng.h"
 #include "common/domain/trade.h"
+#include "common/domain/window_key.h"
 #include "common/io/db.h"
-#include "services/local-svc/window_key.h"
 
 #define POOLS_LIMIT_MAX 1000  /* of a page of the list */
 #define POOL_WINDOWS_MAX 100  /* of one cap: the newest */
@@ -37,7 +37,7 @@ struct slice_view {
 
 /* The account with one other data centre. */
 struct peer_view {
-    int64_t starts_at_ms; /* of the pool that it belongs to */
+    struct window_key key; /* of the pool that it belongs to */
     char peer[NAME_SIZE];
     struct trade_peer row;
 };
@@ -55,9 +55,15 @@ struct pool_views {
 void pool_views_done(struct pool_views *v);
 #define auto_pool_views __attribute__((cleanup(pool_views_done)))
 
-/* Pools after the key (`after->cap` empty: from the first), by key; without slices. */
-MUST_CHECK bool store_pools_list(struct db *db, const struct window_key *after, int64_t limit,
-                                 struct pool_views *ret, struct err *e);
+struct pools_query {
+    struct window_key after; /* "": from the first */
+    int64_t limit;
+    bool peers; /* the accounts with other data centres, too, in the same snapshot */
+};
+
+/* Pools after a key, by key; without slices. */
+MUST_CHECK bool store_pools_list(struct db *db, const struct pools_query *q, struct pool_views *ret,
+                                 struct err *e);
 
 /* The pools of one cap, newest window first, with their slices and peers, in one snapshot.
  * ERR_NOT_FOUND: none. */

@@ -16,8 +16,8 @@
 #include "common/base/err.h"
 #include "common/domain/interval.h"
 #include "common/domain/pool.h"
+#include "common/domain/window_key.h"
 #include "common/io/db.h"
-#include "services/local-svc/window_key.h"
 
 struct store_peer;
 

@@ -8,8 +8,8 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/err.h"
+#include "common/domain/window_key.h"
 #include "common/io/db.h"
-#include "services/local-svc/window_key.h"
 
 struct watch_row {
     struct window_key key;

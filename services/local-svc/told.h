@@ -7,7 +7,7 @@
 
 #include "common/base/num.h"
 #include "common/domain/trade.h"
-#include "services/local-svc/window_key.h"
+#include "common/domain/window_key.h"
 
 #define TOLD_ROWS_MAX 1000 /* in one request or answer */
 

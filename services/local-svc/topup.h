@@ -9,7 +9,7 @@
 #include "common/base/num.h"
 #include "common/base/prng.h"
 #include "common/domain/pool.h"
-#include "services/local-svc/window_key.h"
+#include "common/domain/window_key.h"
 
 #define TOPUP_ITEMS_MAX 1000
 

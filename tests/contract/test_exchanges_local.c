@@ -74,6 +74,8 @@ static const struct exchange list[] = {
     {"GET",  "/pools", .status = 200, .contains = "\"next\":null"},
     {"GET",  "/pools?limit=1", .status = 200, .contains = "\"next\":\"a/"},
     {"GET",  "/pools?limit=1&after=a/2020-01-01T00:00:00Z", .status = 200},
+    {"GET",  "/pools?peers=false", .status = 200, .contains = "\"dc\":\"local\""},
+    {"GET",  "/pools?peers=yes", .status = 400},
     {"GET",  "/pools?limit=0", .status = 400},
     {"GET",  "/pools?after=a", .status = 400},
     {"POST", "/pools", .status = 405},
@@ -88,6 +90,7 @@ static const struct exchange list[] = {
     {"GET",  "/rows?since=0&wait_ms=10&limit=5", .status = 200},
     {"GET",  "/rows?peer=paris", .status = 200, .contains = "\"peer\":\"paris\""},
     {"GET",  "/rows?peer=nowhere", .status = 400},
+    {"GET",  "/pools?peers=true", .status = 200, .contains = "\"peers\":[{\"peer\":\"paris\""},
     {"PUT",  "/rows", ROWS("paris"), .status = 405},
 
     {"GET",  "/audit", .status = 200, .contains = "\"clean\":true"},
