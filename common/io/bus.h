@@ -71,6 +71,7 @@ struct bus_counts {
     int64_t refused;     /* by the broker: nacked, or returned because there is no such queue */
     int64_t lost;        /* not confirmed when the connection broke */
     int64_t unconfirmed; /* now */
+    bool queue_missing;  /* the last message that was settled came back: nobody listens there */
     int64_t received;
 };
 

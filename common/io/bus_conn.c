@@ -69,6 +69,13 @@ void bus_conn_count(struct bus_conn *c, int64_t *count, int64_t n)
     unlock(c);
 }
 
+void bus_conn_queue(struct bus_conn *c, bool is_missing)
+{
+    lock(c);
+    c->counts.queue_missing = is_missing;
+    unlock(c);
+}
+
 void bus_conn_state(struct bus_conn *c, enum bus_state state)
 {
     lock(c);

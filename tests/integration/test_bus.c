@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -116,6 +117,28 @@ static bool is_refused(void *arg)
     return bus_sender_counts(w->sender).refused >= w->number;
 }
 
+static bool has_queue(void *arg)
+{
+    const struct wish *w = arg;
+
+    return !bus_sender_counts(w->sender).queue_missing;
+}
+
+static bool is_idle(void *arg)
+{
+    const struct wish *w = arg;
+    const struct bus_counts counts = bus_sender_counts(w->sender);
+
+    return counts.published == w->number && counts.unconfirmed == 0;
+}
+
+static bool has_received(void *arg)
+{
+    const struct wish *w = arg;
+
+    return bus_receiver_counts(w->receiver).received >= w->number;
+}
+
 static bool has_state(void *arg)
 {
     const struct wish *w = arg;
@@ -191,6 +214,48 @@ Test(bus, without_a_queue_messages_are_refused_and_counted)
 
     EXPECT_SOON(is_refused, .sender = s, .number = 5);
     cr_assert(bus_sender_counts(s).state == BUS_CONNECTED);
+    EXPECT_SOON(is_confirmed, .sender = s, .number = 5);
+    cr_assert(bus_sender_counts(s).queue_missing);
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    say_until_heard(&t, s);
+    EXPECT_SOON(has_queue, .sender = s);
+}
+
+/* A queue that somebody else made, so that the broker says no (nack) to what does not fit. */
+Test(bus, what_the_broker_refuses_is_counted_and_under_way_no_more)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 40};
+
+    cr_assert(rabbit_ctl(broker, NULL, "eval",
+                         "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"" QUEUE
+                         "\">>), true, false,"
+                         " [{<<\"x-max-length\">>, long, 1}, {<<\"x-overflow\">>, longstr,"
+                         " <<\"reject-publish\">>}], none, <<\"test\">>).",
+                         NULL));
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+    EXPECT_SOON(is_refused, .sender = s, .number = 35);
+    EXPECT_SOON(is_idle, .sender = s, .number = 40);
+    struct bus_counts counts = bus_sender_counts(s);
+    cr_assert(counts.confirmed + counts.refused == 40 && counts.lost == 0);
+    cr_assert(counts.state == BUS_CONNECTED && counts.connects == 1);
+}
+
+Test(bus, what_was_not_acknowledged_comes_to_the_next_receiver)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.refuse = INT_MAX}, u = {.limit = 0};
+    struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    atomic_store(&t.limit, 1);
+    EXPECT_SOON(has_received, .receiver = r, .number = 2);
+    (void)bus_receiver_stop(r);
+    r = receiver(&u, rabbit_url(broker), 10000);
+    EXPECT_SOON(is_heard, .talk = &u, .number = 1);
+    (void)bus_receiver_stop(r);
 }
 
 Test(bus, comes_back_after_the_broker_was_killed_and_wiped)
