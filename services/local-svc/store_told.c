@@ -113,6 +113,21 @@ struct to_tx {
     struct told_page *page;
 };
 
+static bool load_in_transit(struct db_conn *c, const char *peer, struct told_sums *ret,
+                            struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(
+            c,
+            "SELECT count(*), least(coalesce(sum(sent - echoed), 0), 9007199254740991)::bigint"
+            "  FROM local.peer_row WHERE peer = $1 AND sent > echoed",
+            DB_ARGS(db_text(peer)), &rows, e))
+        return false;
+    *ret = (struct told_sums){.rows = db_get_i64(rows, 0, 0), .units = db_get_i64(rows, 0, 1)};
+    return true;
+}
+
 static bool to_tx(struct db_conn *c, void *arg, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -131,7 +146,7 @@ static bool to_tx(struct db_conn *c, void *arg, struct err *e)
                   &rows, e))
         return false;
     load_page(rows, db_count(rows), q->limit, tx->page);
-    return true;
+    return !q->in_transit || load_in_transit(c, q->peer, &tx->page->in_transit, e);
 }
 
 bool store_told_to(struct db *db, const struct told_query *q, struct told_page *ret, struct err *e)
