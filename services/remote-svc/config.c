@@ -38,11 +38,11 @@ static const struct config_row rows[] = {
     {"REMOTE_RESEND_MS", INT(resend_ms),
      "1000", 10, 600000, "what is in transit is told again after this, backing off to ten times, ms"},
     {"REMOTE_SYNC_MS", INT(sync_ms),
-     "30000", 100, 3600000, "time between two tellings of everything that is open, ms"},
+     "30000", 100, 3600000, "time between two rounds, which tell what has changed, and now and then everything, ms"},
     {"REMOTE_LOST_MS", INT(lost_ms),
      "5000", 100, 600000, "silence after which a data centre counts as lost, ms"},
     {"REMOTE_QUEUE_ROWS_MAX", INT(queue_rows_max),
-     "20000", 100, 1000000, "rows waiting for one data centre; more are told later"},
+     "5000", 100, 1000000, "rows waiting for one data centre; more are told later"},
 };
 /* clang-format on */
 
