@@ -128,22 +128,30 @@ static bool load_in_transit(struct db_conn *c, const char *peer, struct told_sum
     return true;
 }
 
+/*
+ * A page costs what is on it, wherever it begins: the rows come out of the
+ * index in order, and the pool of each is looked up by itself.  A join would
+ * read all pools for each page.
+ */
+#define TO_FROM                                                                                    \
+    "  FROM local.peer_row r CROSS JOIN LATERAL"                                                   \
+    "       (SELECT * FROM local.pool WHERE cap = r.cap AND starts_at = r.starts_at OFFSET 0) p"   \
+    " WHERE r.peer = $1 AND (r.cap, r.starts_at) > ($2, calendar.from_ms($3))"
+#define TO_ORDER " ORDER BY r.cap, r.starts_at LIMIT $4 + 1"
+
 static bool to_tx(struct db_conn *c, void *arg, struct err *e)
 {
+    static const char in_transit[] = "SELECT " COLUMNS TO_FROM " AND r.sent > r.echoed" TO_ORDER;
+    static const char open[] = "SELECT " COLUMNS TO_FROM " AND p.state <> 'closed'" TO_ORDER;
     auto_rows struct db_rows *rows = NULL;
     struct to_tx *tx = arg;
     const struct told_query *q = tx->query;
 
     told_page_done(tx->page);
-    if (!db_query(c,
-                  "SELECT " COLUMNS "  FROM local.peer_row r"
-                  "  JOIN local.pool p ON p.cap = r.cap AND p.starts_at = r.starts_at"
-                  " WHERE r.peer = $1 AND (r.cap, r.starts_at) > ($2, calendar.from_ms($3))"
-                  "   AND CASE WHEN $4 THEN r.sent > r.echoed ELSE p.state <> 'closed' END"
-                  " ORDER BY r.cap, r.starts_at LIMIT $5 + 1",
-                  DB_ARGS(db_text(q->peer), db_text(q->after.cap), db_i64(q->after.starts_at_ms),
-                          db_bool(q->in_transit), db_i64(q->limit)),
-                  &rows, e))
+    if (!store_by_key(c, e) || !db_query(c, q->in_transit ? in_transit : open,
+                                         DB_ARGS(db_text(q->peer), db_text(q->after.cap),
+                                                 db_i64(q->after.starts_at_ms), db_i64(q->limit)),
+                                         &rows, e))
         return false;
     load_page(rows, db_count(rows), q->limit, tx->page);
     return !q->in_transit || load_in_transit(c, q->peer, &tx->page->in_transit, e);
