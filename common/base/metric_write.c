@@ -30,10 +30,8 @@ static_assert(COUNT_OF(seconds_rows) < METRIC_BUCKETS_MAX, "one more is for +Inf
 static_assert(COUNT_OF(count_rows) < METRIC_BUCKETS_MAX, "one more is for +Inf");
 
 static const char *const type_names[] = {
-    [METRIC_COUNTER] = "counter",
-    [METRIC_GAUGE] = "gauge",
-    [METRIC_GAUGE_SECONDS] = "gauge",
-    [METRIC_HISTOGRAM_SECONDS] = "histogram",
+    [METRIC_COUNTER] = "counter",           [METRIC_GAUGE] = "gauge",
+    [METRIC_GAUGE_SECONDS] = "gauge",       [METRIC_HISTOGRAM_SECONDS] = "histogram",
     [METRIC_HISTOGRAM_COUNT] = "histogram",
 };
 

@@ -137,10 +137,10 @@ static bool handle(void *arg, const struct bus_message *m)
 {
     struct consumer *c = arg;
     auto_js cJSON *json = NULL; /* only to know that it is JSON */
-    struct envelope envelope;
+    auto_envelope struct envelope envelope = {0};
     struct err e = {0};
-    const struct span message = {.text = buf_text(&m->body), .len = m->body.len};
     enum envelope_verdict verdict = envelope_open(c->app->keys, c->app->config.dc, m, &envelope);
+    const struct span message = {.text = envelope.text, .len = envelope.len};
     struct remote_link *link =
         verdict == ENVELOPE_GOOD ? remote_link_of(c->app, envelope.from) : NULL;
 

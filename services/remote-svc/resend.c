@@ -11,8 +11,9 @@
 #define FAILED_MS 500
 #define BACKOFF_MAX 10 /* times the first pause */
 #define PAGE_ROWS 500
-#define PAGES_EXPECTED 64 /* of a round, as long as none was longer */
-#define ALL_EVERY 20      /* rounds, of which one tells what it told before, too */
+#define PAGE_LIMIT "&limit=500" /* the same */
+#define PAGES_EXPECTED 64       /* of a round, as long as none was longer */
+#define ALL_EVERY 20            /* rounds, of which one tells what it told before, too */
 
 /*
  * Both walks read a page only when the one before has been published, so that
@@ -75,7 +76,7 @@ static bool step_in_transit(struct remote_link *link, struct httpc *http, struct
     if (clk_now_ms() < walk->due_ms || (is_told && !may_read(&link->peer)))
         return true;
     if (!read_page(link, http, walk,
-                   is_told ? "&in_transit=true&limit=500" : "&in_transit=true&limit=1", &reply,
+                   is_told ? "&in_transit=true" PAGE_LIMIT : "&in_transit=true&limit=1", &reply,
                    &page, &rows, e))
         return false;
     if (!span_member_i64(page, "in_transit_rows", &count) ||
@@ -126,7 +127,7 @@ static bool step_round(struct remote_link *link, struct httpc *http, struct err 
 
     if (clk_now_ms() < walk->due_ms || !may_read(&link->peer))
         return true;
-    if (!read_page(link, http, walk, "&limit=500", &reply, &page, &rows, e))
+    if (!read_page(link, http, walk, PAGE_LIMIT, &reply, &page, &rows, e))
         return false;
     metric_add(link->peer.metrics.round_rows, peer_tell_untold(&link->peer, rows));
     walk->due_ms = clk_now_ms() + step_ms(link);

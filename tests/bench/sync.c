@@ -99,11 +99,23 @@ static void multiply(const char *conninfo)
             "local.peer_row", CAPS - 1);
 }
 
+/* As after a while of demand, which differs: rows that are all alike would pack too well. */
+static void vary(const char *conninfo)
+{
+    pg_exec(conninfo,
+            "UPDATE local.pool SET changes = changes + (random() * 10000)::bigint,"
+            "       rate_milli = (random() * 1000000)::bigint,"
+            "       granted = granted + g, consumed = consumed + c"
+            "  FROM (SELECT cap AS of, g, (random() * g)::bigint AS c"
+            "          FROM (SELECT cap, (random() * 90000)::bigint AS g FROM local.pool) a) b"
+            " WHERE cap = of AND state = 'open'");
+}
+
 static void start_local(struct scene *s)
 {
     static const char *const env[] = {"LOCAL_DC=dc0",
                                       "LOCAL_PEERS=dc1,dc2,dc3,dc4,dc5,dc6,dc7,dc8,dc9",
-                                      "LOCAL_LOG_LEVEL=warn", NULL};
+                                      "LOCAL_LOG_LEVEL=warn", "LOCAL_AUDIT_MS=3600000", NULL};
     struct bench_windows windows = {.prefix = "bench",
                                     .starts_at = LOCAL_STARTS_AT,
                                     .ends_at = NEXT_AT,
@@ -123,6 +135,7 @@ static void start_local(struct scene *s)
     /* The shares have arrived: what is measured is not how they are told. */
     pg_exec(pg_conninfo(s->pg), "UPDATE local.peer_row SET echoed = sent");
     multiply(pg_conninfo(s->pg));
+    vary(pg_conninfo(s->pg));
     pg_exec(pg_conninfo(s->pg), "VACUUM ANALYZE");
 }
 

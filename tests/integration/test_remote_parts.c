@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/io/deflate.h"
+#include "common/io/sign.h"
+#include "services/remote-svc/envelope.h"
 #include "services/remote-svc/outgoing.h"
 #include "services/remote-svc/refusals.h"
 #include "services/remote-svc/told.h"
+#include "tests/harness/proc.h"
 
 static struct span text(const char *s)
 {
@@ -117,6 +121,93 @@ Test(outgoing, a_message_is_never_larger_than_asked_for)
     cr_assert(out.len == 2 * row.len + 1);
     cr_assert(outgoing_take(o, 10, 1, &out) == 1, "one gets through always");
     (void)outgoing_free(o);
+}
+
+/* ---- envelopes */
+
+/* Keys of two data centres, as their remote-svcs have them. */
+static struct sign_keys *keys(void)
+{
+    struct sign_keys *k = NULL;
+    struct err e = {0};
+    auto_free char *folder = folder_scratch();
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/keys", folder);
+    FILE *f = fopen(path, "we");
+    cr_assert(f);
+    fprintf(f, "east k1 %064d\nwest k1 %064d\n", 1, 2);
+    fclose(f);
+    cr_assert(sign_keys_load(path, &k, &e), "%s", e.msg);
+    return k;
+}
+
+static void seal_rows(const struct sign_keys *k, int rows, struct bus_message *m)
+{
+    for (int i = 0; i < rows; i++)
+        buf_printf(&m->body, "{\"cap\":\"cap-%d\",\"sent\":500,\"received\":0},", i);
+    envelope_seal(sign_key_of(k, "east", NULL), "west", ENVELOPE_ROWS, m);
+}
+
+Test(envelope, rows_travel_packed_and_come_out_as_they_were)
+{
+    auto_sign_keys struct sign_keys *k = keys();
+    struct bus_message plain = {.headers_count = 0}, m = {.headers_count = 0};
+    auto_envelope struct envelope e = {0};
+
+    seal_rows(k, 1, &plain);
+    cr_assert(!bus_header(&plain, "enc"), "what is small is not packed");
+    seal_rows(k, 500, &m);
+    cr_assert(m.body.len < 4000, "%zu bytes", m.body.len);
+    cr_assert(envelope_open(k, "west", &m, &e) == ENVELOPE_GOOD);
+    cr_assert(e.len > 20000 && e.kind == ENVELOPE_ROWS);
+    cr_assert(strncmp(e.text, plain.body.data, plain.body.len) == 0);
+    buf_done(&plain.body);
+    buf_done(&m.body);
+}
+
+Test(envelope, what_unpacks_to_too_much_is_refused)
+{
+    auto_sign_keys struct sign_keys *k = keys();
+    struct bus_message m = {.headers_count = 0};
+    auto_envelope struct envelope e = {0};
+
+    for (int i = 0; i < 3 << 20; i += 16)
+        buf_str(&m.body, "                ");
+    envelope_seal(sign_key_of(k, "east", NULL), "west", ENVELOPE_ROWS, &m);
+    cr_assert(m.body.len < 20000);
+    cr_assert(envelope_open(k, "west", &m, &e) == ENVELOPE_TOO_LARGE);
+    cr_assert(e.unpacked.len <= BUS_BODY_MAX);
+    buf_done(&m.body);
+}
+
+Test(envelope, how_it_is_packed_is_signed_too)
+{
+    auto_sign_keys struct sign_keys *k = keys();
+    struct bus_message m = {.headers_count = 0};
+    auto_envelope struct envelope e = {0};
+
+    seal_rows(k, 1, &m);
+    bus_header_set(&m, "enc", "deflate");
+    cr_assert(envelope_open(k, "west", &m, &e) == ENVELOPE_FORGED);
+    buf_done(&m.body);
+}
+
+/* ---- deflate */
+
+Test(deflate, refuses_what_is_damaged_or_cut_off)
+{
+    auto_buf struct buf packed = BUF_INIT(0);
+    auto_buf struct buf out = BUF_INIT(0);
+    struct err e = {0};
+
+    deflate_pack("so it goes, so it goes, so it goes", 34, &packed);
+    cr_assert(deflate_unpack(packed.data, packed.len, &out, &e));
+    cr_assert_str_eq(buf_text(&out), "so it goes, so it goes, so it goes");
+    cr_assert(!deflate_unpack(packed.data, packed.len - 1, &out, &e) && e.kind == ERR_INVALID);
+    cr_assert(!deflate_unpack(packed.data, 0, &out, &e) && e.kind == ERR_INVALID);
+    packed.data[packed.len - 1] ^= 1;
+    cr_assert(!deflate_unpack(packed.data, packed.len, &out, &e) && e.kind == ERR_INVALID);
 }
 
 /* ---- refusals */
