@@ -33,7 +33,7 @@ struct bus_role {
 };
 
 struct bus_conn {
-    const char *name, *url;
+    const char *name, *url, *ca;
     const struct bus_role *role;
     void *arg;
     pthread_t thread, watchdog;

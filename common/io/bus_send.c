@@ -205,14 +205,14 @@ bool bus_sender_start(const struct bus_sender_config *config, struct bus_sender 
 {
     auto_bus_sender struct bus_sender *s = NULL;
 
-    if (!bus_url_check(config->url, e))
+    if (!bus_url_check(config->url, config->ca, e))
         return false;
     s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
     s->config = *config;
     s->message.body = BUF_INIT(BUS_BODY_MAX);
-    s->conn =
-        (struct bus_conn){.name = config->name, .url = config->url, .role = &sender_role, .arg = s};
+    s->conn = (struct bus_conn){
+        .name = config->name, .url = config->url, .ca = config->ca, .role = &sender_role, .arg = s};
     if (!bus_conn_start(&s->conn, e))
         return false;
     *ret = TAKE(s);

@@ -68,6 +68,7 @@ static bool start_sender(struct remote_link *link, struct err *e)
 {
     const struct bus_sender_config config = {.name = link->peer.setting.dc,
                                              .url = link->peer.setting.url,
+                                             .ca = link->app->config.ca,
                                              .queue = link->peer.queue,
                                              .next = publisher_next,
                                              .arg = link};

@@ -166,6 +166,7 @@ bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e
     (void)snprintf(c->queue, sizeof(c->queue), "volumecap.%s", app->config.dc);
     const struct bus_receiver_config config = {.name = app->config.dc,
                                                .url = app->config.broker,
+                                               .ca = app->config.ca,
                                                .queue = c->queue,
                                                .ttl_ms = QUEUE_TTL_MS,
                                                .messages_max = QUEUE_MESSAGES_MAX,

@@ -335,6 +335,57 @@ Test(bus, a_full_queue_drops_its_oldest)
     (void)bus_receiver_stop(r);
 }
 
+/* ---- amqps */
+
+/* What a sender makes of the broker, trusting that authority, under that name. */
+static struct bus_sender *tls_sender(struct talk *t, const char *url, const char *ca)
+{
+    struct bus_sender *s = NULL;
+    struct err e = {0};
+    const struct bus_sender_config config = {
+        .name = "test", .url = url, .ca = ca, .queue = QUEUE, .next = next, .arg = t};
+
+    cr_assert(bus_sender_start(&config, &s, &e), "%s", e.msg);
+    return s;
+}
+
+static bool has_failed(void *arg)
+{
+    const struct wish *w = arg;
+
+    return bus_sender_counts(w->sender).failures >= w->number;
+}
+
+/* It tries again and again, and says nothing. */
+static void expect_no_trust(const struct rabbit *broker, const char *ca)
+{
+    struct talk t = {.limit = 3};
+    auto_bus_sender struct bus_sender *s = tls_sender(&t, rabbit_tls_url(broker), ca);
+
+    EXPECT_SOON(has_failed, .sender = s, .number = 3);
+    cr_assert(bus_sender_counts(s).connects == 0 && atomic_load(&t.said) == 0);
+}
+
+Test(bus, amqps_talks_to_whom_the_authority_knows)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start_tls("localhost");
+    struct talk t = {.limit = 3};
+    auto_bus_sender struct bus_sender *s =
+        tls_sender(&t, rabbit_tls_url(broker), rabbit_ca(broker));
+
+    EXPECT_SOON(is_refused, .sender = s, .number = 3); /* there is no queue, and it says so */
+    cr_assert(bus_sender_counts(s).state == BUS_CONNECTED);
+    expect_no_trust(broker, rabbit_other_ca(broker));
+    expect_no_trust(broker, "/nowhere/ca.pem");
+}
+
+Test(bus, amqps_wants_a_certificate_for_the_name_that_it_was_told)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start_tls("elsewhere.test");
+
+    expect_no_trust(broker, rabbit_ca(broker));
+}
+
 /* Connected, and silent: what a host behind a broken network looks like. */
 Test(bus, a_silent_broker_holds_nobody)
 {
@@ -359,10 +410,14 @@ Test(bus, odd_urls_are_refused)
 {
     struct err e = {0};
 
-    cr_assert(bus_url_check("amqp://u:p@host:5672/vhost", &e));
-    cr_assert(bus_url_check("amqp://host", &e));
-    cr_assert(!bus_url_check("http://host", &e));
-    cr_assert(!bus_url_check("amqps://host", &e));
-    cr_assert(!bus_url_check("amqp://host:notaport", &e));
-    cr_assert(!bus_url_check("", &e));
+    cr_assert(bus_url_check("amqp://u:p@host:5672/vhost", NULL, &e));
+    cr_assert(bus_url_check("amqp://host", NULL, &e));
+    cr_assert(bus_url_check("amqp://10.0.0.1", "ca.pem", &e));
+    cr_assert(bus_url_check("amqps://host", "ca.pem", &e));
+    cr_assert(!bus_url_check("amqps://host", NULL, &e), "nobody to trust");
+    cr_assert(!bus_url_check("amqps://host", "", &e), "nobody to trust");
+    cr_assert(!bus_url_check("amqps://10.0.0.1", "ca.pem", &e), "an address has no certificate");
+    cr_assert(!bus_url_check("http://host", NULL, &e));
+    cr_assert(!bus_url_check("amqp://host:notaport", NULL, &e));
+    cr_assert(!bus_url_check("", NULL, &e));
 }
