@@ -189,7 +189,7 @@ void metric_add(struct metric_series *s, int64_t n)
 
 void metric_set(struct metric_series *s, int64_t n)
 {
-    CHECK(s->metric->kind == METRIC_GAUGE);
+    CHECK(s->metric->kind == METRIC_GAUGE || s->metric->kind == METRIC_GAUGE_SECONDS);
     atomic_store_explicit(&s->value, n, memory_order_relaxed);
 }
 
@@ -208,7 +208,7 @@ int64_t metric_value(const struct metric_series *s)
 {
     int64_t count = 0;
 
-    if (s->metric->kind == METRIC_COUNTER || s->metric->kind == METRIC_GAUGE)
+    if (s->metric->kind < METRIC_HISTOGRAM_SECONDS)
         return atomic_load_explicit(&s->value, memory_order_relaxed);
     for (int i = 0; i < METRIC_BUCKETS_MAX; i++)
         count += atomic_load_explicit(&s->buckets[i], memory_order_relaxed);

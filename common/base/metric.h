@@ -16,7 +16,14 @@ struct metrics;
 struct metric;
 struct metric_series;
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM_SECONDS, METRIC_HISTOGRAM_COUNT };
+/* The histograms come last. */
+enum metric_kind {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_GAUGE_SECONDS,
+    METRIC_HISTOGRAM_SECONDS,
+    METRIC_HISTOGRAM_COUNT
+};
 
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
@@ -24,6 +31,7 @@ struct metrics *metrics_free(struct metrics *m);
 /*
  * Registers a metric.  `labels` are label names joined by commas, at most 3,
  * or NULL for a single unlabelled series that exists from the start at 0.
+ * METRIC_GAUGE_SECONDS is set in nanoseconds and printed in seconds;
  * METRIC_HISTOGRAM_SECONDS has buckets from 50 us to 10 s and is observed in
  * nanoseconds; METRIC_HISTOGRAM_COUNT has powers of two from 1 to 4096.
  */
@@ -38,7 +46,7 @@ struct metric_series *metric_at(struct metric *metric, const char *v1, const cha
                                 const char *v3);
 
 void metric_add(struct metric_series *s, int64_t n);     /* counter (n >= 0), gauge */
-void metric_set(struct metric_series *s, int64_t n);     /* gauge */
+void metric_set(struct metric_series *s, int64_t n);     /* gauge; of seconds: ns */
 void metric_observe(struct metric_series *s, int64_t n); /* histogram: ns, or a count */
 int64_t metric_value(const struct metric_series *s);     /* counter, gauge; a histogram's count */
 

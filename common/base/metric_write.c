@@ -30,9 +30,8 @@ static_assert(COUNT_OF(seconds_rows) < METRIC_BUCKETS_MAX, "one more is for +Inf
 static_assert(COUNT_OF(count_rows) < METRIC_BUCKETS_MAX, "one more is for +Inf");
 
 static const char *const type_names[] = {
-    [METRIC_COUNTER] = "counter",
-    [METRIC_GAUGE] = "gauge",
-    [METRIC_HISTOGRAM_SECONDS] = "histogram",
+    [METRIC_COUNTER] = "counter",           [METRIC_GAUGE] = "gauge",
+    [METRIC_GAUGE_SECONDS] = "gauge",       [METRIC_HISTOGRAM_SECONDS] = "histogram",
     [METRIC_HISTOGRAM_COUNT] = "histogram",
 };
 
@@ -79,6 +78,12 @@ static void write_name(const struct metric_series *s, const char *suffix, const 
     buf_str(out, first ? " " : "} ");
 }
 
+static void write_seconds(int64_t ns, struct buf *out)
+{
+    buf_printf(out, "%s%lld.%09lld\n", ns < 0 ? "-" : "", (long long)llabs(ns / NS_PER_S),
+               (long long)llabs(ns % NS_PER_S));
+}
+
 static void write_sum(const struct metric_series *s, struct buf *out)
 {
     int64_t sum = atomic_load_explicit(&s->value, memory_order_relaxed);
@@ -87,8 +92,7 @@ static void write_sum(const struct metric_series *s, struct buf *out)
     if (s->metric->kind == METRIC_HISTOGRAM_COUNT)
         buf_printf(out, "%lld\n", (long long)sum);
     else
-        buf_printf(out, "%s%lld.%09lld\n", sum < 0 ? "-" : "", (long long)llabs(sum / NS_PER_S),
-                   (long long)llabs(sum % NS_PER_S));
+        write_seconds(sum, out);
 }
 
 /* The count is the total of the very buckets that were printed, so that they always agree. */
@@ -109,12 +113,15 @@ static void write_histogram(const struct metric_series *s, struct buf *out)
 
 static void write_series(const struct metric_series *s, struct buf *out)
 {
-    if (s->metric->kind == METRIC_HISTOGRAM_SECONDS || s->metric->kind == METRIC_HISTOGRAM_COUNT) {
+    if (s->metric->kind >= METRIC_HISTOGRAM_SECONDS) {
         write_histogram(s, out);
         return;
     }
     write_name(s, "", NULL, out);
-    buf_printf(out, "%lld\n", (long long)metric_value(s));
+    if (s->metric->kind == METRIC_GAUGE_SECONDS)
+        write_seconds(metric_value(s), out);
+    else
+        buf_printf(out, "%lld\n", (long long)metric_value(s));
 }
 
 void metric_write(const struct metric *metric, struct buf *out)

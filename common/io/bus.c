@@ -29,13 +29,24 @@ const char *bus_header(const struct bus_message *m, const char *name)
     return NULL;
 }
 
-bool bus_url_check(const char *url, struct err *e)
+/* Only digits and dots, or colons: the library compares names alone with a certificate. */
+static bool is_address(const char *host)
+{
+    return strchr(host, ':') != NULL || strspn(host, "0123456789.") == strlen(host);
+}
+
+bool bus_url_check(const char *url, const char *ca, struct err *e)
 {
     struct amqp_connection_info info;
     auto_free char *copy = strdup(url); /* parsing writes into it */
 
     CHECK(copy != NULL);
-    if (strncmp(url, "amqp://", 7) != 0 || amqp_parse_url(copy, &info) != AMQP_STATUS_OK)
-        return err_set(e, ERR_INVALID, "must be amqp://[user[:password]@]host[:port][/vhost]");
+    if ((strncmp(url, "amqp://", 7) != 0 && strncmp(url, "amqps://", 8) != 0) ||
+        amqp_parse_url(copy, &info) != AMQP_STATUS_OK)
+        return err_set(e, ERR_INVALID, "must be amqp[s]://[user[:password]@]host[:port][/vhost]");
+    if (info.ssl && (!ca || *ca == '\0'))
+        return err_set(e, ERR_INVALID, "amqps needs the certificates of an authority");
+    if (info.ssl && is_address(info.host))
+        return err_set(e, ERR_INVALID, "amqps needs a host's name, not an address");
     return true;
 }

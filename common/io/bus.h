@@ -60,17 +60,23 @@ enum bus_state {
 
 extern const char *const bus_state_names[];
 
-/* Refuses what is not amqp://[user[:password]@]host[:port][/vhost]. */
-MUST_CHECK bool bus_url_check(const char *url, struct err *e);
+/*
+ * Refuses what is not amqp[s]://[user[:password]@]host[:port][/vhost].  With amqps, for links that
+ * leave the house, the broker must have a certificate for its name, which an address is not, from
+ * an authority in the file `ca`.
+ */
+MUST_CHECK bool bus_url_check(const char *url, const char *ca, struct err *e);
 
 /* What a connection has seen so far. */
 struct bus_counts {
     enum bus_state state;
     int64_t connects;
+    int64_t failures; /* connections that did not come about, or broke */
     int64_t published, confirmed;
     int64_t refused;     /* by the broker: nacked, or returned because there is no such queue */
     int64_t lost;        /* not confirmed when the connection broke */
     int64_t unconfirmed; /* now */
+    bool queue_missing;  /* the last message that was settled came back: nobody listens there */
     int64_t received;
 };
 
@@ -82,6 +88,7 @@ typedef bool bus_next(void *arg, struct bus_message *ret);
 struct bus_sender_config {
     const char *name;  /* in log lines: whose broker it is; borrowed */
     const char *url;   /* borrowed */
+    const char *ca;    /* borrowed; for amqps, a file; else NULL or "" */
     const char *queue; /* borrowed */
     bus_next *next;
     void *arg;
@@ -106,6 +113,7 @@ typedef bool bus_handler(void *arg, const struct bus_message *m);
 struct bus_receiver_config {
     const char *name;
     const char *url;
+    const char *ca;
     const char *queue;
     int64_t ttl_ms;                  /* of messages in the queue */
     int64_t messages_max, bytes_max; /* beyond them the oldest are dropped */

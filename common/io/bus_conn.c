@@ -1,3 +1,4 @@
+#include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <errno.h>
 #include <poll.h>
@@ -66,6 +67,13 @@ void bus_conn_count(struct bus_conn *c, int64_t *count, int64_t n)
 {
     lock(c);
     *count += n;
+    unlock(c);
+}
+
+void bus_conn_queue(struct bus_conn *c, bool is_missing)
+{
+    lock(c);
+    c->counts.queue_missing = is_missing;
     unlock(c);
 }
 
@@ -160,13 +168,25 @@ static void set_fd(struct bus_conn *c, int fd)
     unlock(c);
 }
 
+/* Who cannot prove to be the host that is meant is not talked to. */
+static bool demand_proof(struct bus_conn *c, amqp_socket_t *socket, struct err *e)
+{
+    amqp_ssl_socket_set_verify_peer(socket, 1);
+    amqp_ssl_socket_set_verify_hostname(socket, 1);
+    return bus_status_check(amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST),
+                            "TLS", e) &&
+           bus_status_check(amqp_ssl_socket_set_cacert(socket, c->ca), c->ca, e);
+}
+
 static bool connect_to(struct bus_conn *c, const struct amqp_connection_info *info, struct err *e)
 {
     const struct timeval limit = {.tv_sec = BUS_CALL_MS / 1000};
-    amqp_socket_t *socket = amqp_tcp_socket_new(c->amqp);
+    amqp_socket_t *socket = info->ssl ? amqp_ssl_socket_new(c->amqp) : amqp_tcp_socket_new(c->amqp);
 
     if (!socket)
         return err_set(e, ERR_INTERNAL, "out of memory");
+    if (info->ssl && !demand_proof(c, socket, e))
+        return false;
     if (!bus_status_check(amqp_set_handshake_timeout(c->amqp, &limit), "timeout", e) ||
         !bus_status_check(amqp_set_rpc_timeout(c->amqp, &limit), "timeout", e) ||
         !bus_status_check(amqp_socket_open_noblock(socket, info->host, info->port, &limit),
@@ -279,6 +299,7 @@ bool bus_conn_handle(struct bus_conn *c, const amqp_frame_t *frame, struct err *
 
 static void back_off(struct bus_conn *c, const struct err *e)
 {
+    bus_conn_count(c, &c->counts.failures, 1);
     if (!atomic_load(&c->stopped))
         log_event(c->backoff_ms == 0 ? LOG_WARN : LOG_DEBUG, "bus.failed",
                   log_str("broker", c->name), log_str("error", e->msg),

@@ -33,7 +33,7 @@ struct bus_role {
 };
 
 struct bus_conn {
-    const char *name, *url;
+    const char *name, *url, *ca;
     const struct bus_role *role;
     void *arg;
     pthread_t thread, watchdog;
@@ -63,6 +63,7 @@ void bus_conn_idle(struct bus_conn *c);
 
 /* Changes one count under the lock. */
 void bus_conn_count(struct bus_conn *c, int64_t *count, int64_t n);
+void bus_conn_queue(struct bus_conn *c, bool is_missing);
 void bus_conn_state(struct bus_conn *c, enum bus_state state);
 
 /* Waits until a frame may be there, or bus_conn_wake(), or `ms`. */

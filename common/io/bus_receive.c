@@ -156,14 +156,17 @@ bool bus_receiver_start(const struct bus_receiver_config *config, struct bus_rec
 {
     auto_bus_receiver struct bus_receiver *r = NULL;
 
-    if (!bus_url_check(config->url, e))
+    if (!bus_url_check(config->url, config->ca, e))
         return false;
     r = calloc(1, sizeof(*r));
     CHECK(r != NULL);
     r->config = *config;
     r->message.body = BUF_INIT(BUS_BODY_MAX);
-    r->conn = (struct bus_conn){
-        .name = config->name, .url = config->url, .role = &receiver_role, .arg = r};
+    r->conn = (struct bus_conn){.name = config->name,
+                                .url = config->url,
+                                .ca = config->ca,
+                                .role = &receiver_role,
+                                .arg = r};
     if (!bus_conn_start(&r->conn, e))
         return false;
     *ret = TAKE(r);

@@ -17,6 +17,7 @@ struct bus_sender {
     uint64_t published;
     bool is_settled[BUS_UNCONFIRMED_MAX]; /* by tag, modulo: confirmed out of order */
     uint64_t confirmed;
+    bool has_returned;   /* a return has come, and not yet the confirm that follows it */
     int64_t progress_ms; /* the last confirm, or publish into emptiness */
 };
 
@@ -36,6 +37,7 @@ static void settle(struct bus_sender *s, uint64_t tag, bool multiple, int64_t *c
         bool is_new = t > before && !s->is_settled[t % BUS_UNCONFIRMED_MAX];
         settle_one(s, t);
         bus_conn_count(&s->conn, count, is_new ? 1 : 0);
+        bus_conn_count(&s->conn, &s->conn.counts.unconfirmed, is_new ? -1 : 0);
     }
     while (s->confirmed < s->published && s->is_settled[(s->confirmed + 1) % BUS_UNCONFIRMED_MAX])
         s->is_settled[++s->confirmed % BUS_UNCONFIRMED_MAX] = false;
@@ -46,12 +48,15 @@ static void settle(struct bus_sender *s, uint64_t tag, bool multiple, int64_t *c
 static bool take_returned(struct bus_sender *s, struct err *e)
 {
     amqp_message_t message;
-    amqp_rpc_reply_t reply = amqp_read_message(s->conn.amqp, BUS_CHANNEL, &message, 0);
 
+    bus_conn_busy(&s->conn);
+    amqp_rpc_reply_t reply = amqp_read_message(s->conn.amqp, BUS_CHANNEL, &message, 0);
+    bus_conn_idle(&s->conn);
     if (!bus_reply_check(reply, "return", e))
         return false;
     amqp_destroy_message(&message);
     bus_conn_count(&s->conn, &s->conn.counts.refused, 1);
+    s->has_returned = true;
     return true;
 }
 
@@ -65,6 +70,8 @@ static bool take_frame(struct bus_sender *s, const amqp_frame_t *frame, struct e
     if (method->id == AMQP_BASIC_ACK_METHOD) {
         const amqp_basic_ack_t *ack = method->decoded;
         settle(s, ack->delivery_tag, ack->multiple, &s->conn.counts.confirmed);
+        bus_conn_queue(&s->conn, s->has_returned);
+        s->has_returned = false;
     } else if (method->id == AMQP_BASIC_NACK_METHOD) {
         const amqp_basic_nack_t *nack = method->decoded;
         settle(s, nack->delivery_tag, nack->multiple, &s->conn.counts.refused);
@@ -117,6 +124,7 @@ static bool publish(struct bus_sender *s, struct err *e)
         s->progress_ms = clk_now_ms();
     s->published++;
     bus_conn_count(&s->conn, &s->conn.counts.published, 1);
+    bus_conn_count(&s->conn, &s->conn.counts.unconfirmed, 1);
     return true;
 }
 
@@ -162,6 +170,7 @@ static bool sender_open(void *arg, struct bus_conn *c, struct err *e)
     struct bus_sender *s = arg;
 
     s->published = s->confirmed = 0;
+    s->has_returned = false;
     memset(s->is_settled, 0, sizeof(s->is_settled));
     (void)amqp_confirm_select(c->amqp, BUS_CHANNEL);
     return bus_reply_check(amqp_get_rpc_reply(c->amqp), "confirms", e);
@@ -181,8 +190,10 @@ static bool sender_step(void *arg, struct bus_conn *c, struct err *e)
 static void sender_closed(void *arg)
 {
     struct bus_sender *s = arg;
+    int64_t lost = bus_conn_counts(&s->conn).unconfirmed;
 
-    bus_conn_count(&s->conn, &s->conn.counts.lost, (int64_t)(s->published - s->confirmed));
+    bus_conn_count(&s->conn, &s->conn.counts.lost, lost);
+    bus_conn_count(&s->conn, &s->conn.counts.unconfirmed, -lost);
     s->published = s->confirmed = 0;
 }
 
@@ -194,14 +205,14 @@ bool bus_sender_start(const struct bus_sender_config *config, struct bus_sender 
 {
     auto_bus_sender struct bus_sender *s = NULL;
 
-    if (!bus_url_check(config->url, e))
+    if (!bus_url_check(config->url, config->ca, e))
         return false;
     s = calloc(1, sizeof(*s));
     CHECK(s != NULL);
     s->config = *config;
     s->message.body = BUF_INIT(BUS_BODY_MAX);
-    s->conn =
-        (struct bus_conn){.name = config->name, .url = config->url, .role = &sender_role, .arg = s};
+    s->conn = (struct bus_conn){
+        .name = config->name, .url = config->url, .ca = config->ca, .role = &sender_role, .arg = s};
     if (!bus_conn_start(&s->conn, e))
         return false;
     *ret = TAKE(s);
@@ -215,10 +226,7 @@ void bus_sender_wake(struct bus_sender *s)
 
 struct bus_counts bus_sender_counts(struct bus_sender *s)
 {
-    struct bus_counts counts = bus_conn_counts(&s->conn);
-
-    counts.unconfirmed = counts.published - counts.confirmed - counts.lost;
-    return counts;
+    return bus_conn_counts(&s->conn);
 }
 
 struct bus_sender *bus_sender_stop(struct bus_sender *s)

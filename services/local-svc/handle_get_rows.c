@@ -56,7 +56,7 @@ static bool get_page(struct local_app *app, const struct httpd_request *req,
         return err_set(e, ERR_INVALID, "peer: is not a data centre that this one trades with");
     if (!store_told_to(app->db, &query, &page, e))
         return false;
-    rows_encode_page(&page, &reply->body);
+    rows_encode_page(&page, query.in_transit, &reply->body);
     return true;
 }
 

@@ -140,12 +140,16 @@ void rows_encode_news(const struct told_page *page, struct buf *out)
     js_object_end(&w);
 }
 
-void rows_encode_page(const struct told_page *page, struct buf *out)
+void rows_encode_page(const struct told_page *page, bool in_transit, struct buf *out)
 {
     struct js_writer w = {.out = out};
 
     js_object(&w, NULL);
     write_rows(&w, page->rows, page->count);
     cursor_write(&w, page->more ? &page->rows[page->count - 1].key : NULL);
+    if (in_transit) {
+        js_i64(&w, "in_transit_rows", page->in_transit.rows);
+        js_i64(&w, "in_transit_units", page->in_transit.units);
+    }
     js_object_end(&w);
 }

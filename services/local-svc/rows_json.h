@@ -15,6 +15,8 @@ MUST_CHECK bool rows_decode(const char *text, size_t len, const struct peers *pe
 /* The answer: what became of each row, and what the sender should hear. */
 void rows_encode_outcomes(const struct trade_batch *batch, struct buf *out);
 
-/* A page of what is to be told after a revision, and one for a single other data centre. */
+/* A page of what is to be told after a revision. */
 void rows_encode_news(const struct told_page *page, struct buf *out);
-void rows_encode_page(const struct told_page *page, struct buf *out);
+
+/* One for a single other data centre; `in_transit`: with the sums of all pages. */
+void rows_encode_page(const struct told_page *page, bool in_transit, struct buf *out);

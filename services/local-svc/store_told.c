@@ -113,25 +113,48 @@ struct to_tx {
     struct told_page *page;
 };
 
+static bool load_in_transit(struct db_conn *c, const char *peer, struct told_sums *ret,
+                            struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(
+            c,
+            "SELECT count(*), least(coalesce(sum(sent - echoed), 0), 9007199254740991)::bigint"
+            "  FROM local.peer_row WHERE peer = $1 AND sent > echoed",
+            DB_ARGS(db_text(peer)), &rows, e))
+        return false;
+    *ret = (struct told_sums){.rows = db_get_i64(rows, 0, 0), .units = db_get_i64(rows, 0, 1)};
+    return true;
+}
+
+/*
+ * A page costs what is on it, wherever it begins: the rows come out of the
+ * index in order, and the pool of each is looked up by itself.  A join would
+ * read all pools for each page.
+ */
+#define TO_FROM                                                                                    \
+    "  FROM local.peer_row r CROSS JOIN LATERAL"                                                   \
+    "       (SELECT * FROM local.pool WHERE cap = r.cap AND starts_at = r.starts_at OFFSET 0) p"   \
+    " WHERE r.peer = $1 AND (r.cap, r.starts_at) > ($2, calendar.from_ms($3))"
+#define TO_ORDER " ORDER BY r.cap, r.starts_at LIMIT $4 + 1"
+
 static bool to_tx(struct db_conn *c, void *arg, struct err *e)
 {
+    static const char in_transit[] = "SELECT " COLUMNS TO_FROM " AND r.sent > r.echoed" TO_ORDER;
+    static const char open[] = "SELECT " COLUMNS TO_FROM " AND p.state <> 'closed'" TO_ORDER;
     auto_rows struct db_rows *rows = NULL;
     struct to_tx *tx = arg;
     const struct told_query *q = tx->query;
 
     told_page_done(tx->page);
-    if (!db_query(c,
-                  "SELECT " COLUMNS "  FROM local.peer_row r"
-                  "  JOIN local.pool p ON p.cap = r.cap AND p.starts_at = r.starts_at"
-                  " WHERE r.peer = $1 AND (r.cap, r.starts_at) > ($2, calendar.from_ms($3))"
-                  "   AND CASE WHEN $4 THEN r.sent > r.echoed ELSE p.state <> 'closed' END"
-                  " ORDER BY r.cap, r.starts_at LIMIT $5 + 1",
-                  DB_ARGS(db_text(q->peer), db_text(q->after.cap), db_i64(q->after.starts_at_ms),
-                          db_bool(q->in_transit), db_i64(q->limit)),
-                  &rows, e))
+    if (!store_by_key(c, e) || !db_query(c, q->in_transit ? in_transit : open,
+                                         DB_ARGS(db_text(q->peer), db_text(q->after.cap),
+                                                 db_i64(q->after.starts_at_ms), db_i64(q->limit)),
+                                         &rows, e))
         return false;
     load_page(rows, db_count(rows), q->limit, tx->page);
-    return true;
+    return !q->in_transit || load_in_transit(c, q->peer, &tx->page->in_transit, e);
 }
 
 bool store_told_to(struct db *db, const struct told_query *q, struct told_page *ret, struct err *e)

@@ -15,6 +15,9 @@ struct told_page {
     bool more;
     size_t count;
     struct told_row *rows;
+    struct told_sums {
+        int64_t rows, units;
+    } in_transit; /* of store_told_to(): of all pages, if only these were asked for */
 };
 
 void told_page_done(struct told_page *p);

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/prng.h"
 
 #define BODY_MAX 1024
 
@@ -17,24 +18,23 @@ struct remote_link *remote_link_of(struct remote_app *app, const char *dc)
     return NULL;
 }
 
+static struct peer_metrics metrics_of(const struct remote_metrics *m, const char *dc)
+{
+    return (struct peer_metrics){
+#define X(member, kind, name, help) .member = metric_at(m->member, dc, NULL, NULL),
+        PEER_METRICS(X)
+#undef X
+    };
+}
+
 static void init_metrics(struct remote_metrics *m, struct metrics *registry)
 {
-    /* clang-format off */
-    m->up = metric_new(registry, METRIC_GAUGE, "volumecap_peer_up",
-                       "1 if the data centre was heard of lately", "peer");
-    m->units_in_transit = metric_new(registry, METRIC_GAUGE, "volumecap_peer_in_transit_units",
-                                     "Units sent to it that it has not confirmed", "peer");
-    m->rows_waiting = metric_new(registry, METRIC_GAUGE, "volumecap_peer_waiting_rows",
-                                 "Rows not yet published", "peer");
-    m->rows_dropped = metric_new(registry, METRIC_COUNTER, "volumecap_peer_rows_dropped_total",
-                                 "Rows for which there was no room; they are told later", "peer");
-    m->rows_sent = metric_new(registry, METRIC_COUNTER, "volumecap_peer_rows_sent_total",
-                              "Rows published", "peer");
-    m->rows_received = metric_new(registry, METRIC_COUNTER, "volumecap_peer_messages_applied_total",
-                                  "Messages of rows that local-svc has taken", "peer");
+#define X(member, kind, name, help)                                                                \
+    m->member = metric_new(registry, METRIC_##kind, name, help, "peer");
+    PEER_METRICS(X)
+#undef X
     m->refused = metric_new(registry, METRIC_COUNTER, "volumecap_rows_refused_total",
                             "Messages that changed nothing, by what was wrong", "reason");
-    /* clang-format on */
     for (int i = 1; i < ENVELOPE_VERDICT_COUNT; i++)
         (void)metric_at(m->refused, envelope_verdict_names[i], NULL, NULL);
 }
@@ -58,20 +58,17 @@ static bool load_keys(struct remote_app *app, const struct remote_peer_setting *
 static void add_link(struct remote_app *app, const struct remote_peer_setting *setting)
 {
     struct remote_link *link = &app->links[app->count++];
-    const struct remote_metrics *m = &app->metrics;
 
     link->app = app;
-    peer_init(&link->peer, &app->config, setting);
-    link->peer.up = metric_at(m->up, setting->dc, NULL, NULL);
-    link->peer.in_transit = metric_at(m->units_in_transit, setting->dc, NULL, NULL);
-    link->peer.waiting = metric_at(m->rows_waiting, setting->dc, NULL, NULL);
-    link->peer.dropped = metric_at(m->rows_dropped, setting->dc, NULL, NULL);
+    peer_init(&link->peer, &app->config, setting, app->run);
+    link->peer.metrics = metrics_of(&app->metrics, setting->dc);
 }
 
 static bool start_sender(struct remote_link *link, struct err *e)
 {
     const struct bus_sender_config config = {.name = link->peer.setting.dc,
                                              .url = link->peer.setting.url,
+                                             .ca = link->app->config.ca,
                                              .queue = link->peer.queue,
                                              .next = publisher_next,
                                              .arg = link};
@@ -139,6 +136,8 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     app->config = *config;
     app->registry = metrics_new();
     init_metrics(&app->metrics, app->registry);
+    app->refusals = refusals_new();
+    app->run = (int64_t)(prng_entropy() & (uint64_t)UNITS_MAX);
     if (!log_level_set_name(config->log_level, e) ||
         !remote_config_check(config, peers, &count, e) || !load_keys(app, peers, count, e))
         return false;
@@ -168,6 +167,7 @@ struct remote_app *remote_app_stop(struct remote_app *app)
         (void)bus_sender_stop(app->links[i].peer.sender);
         peer_done(&app->links[i].peer);
     }
+    (void)refusals_free(app->refusals);
     (void)sign_keys_free(app->keys);
     (void)metrics_free(app->registry);
     free(app);

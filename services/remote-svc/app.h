@@ -16,6 +16,7 @@
 #include "services/remote-svc/follower.h"
 #include "services/remote-svc/loop.h"
 #include "services/remote-svc/peer.h"
+#include "services/remote-svc/refusals.h"
 
 struct consumer;
 
@@ -29,8 +30,9 @@ struct remote_link {
 };
 
 struct remote_metrics {
-    struct metric *up, *units_in_transit, *rows_waiting, *rows_dropped;
-    struct metric *rows_sent, *rows_received;
+#define X(member, kind, name, help) struct metric *member; /* by peer */
+    PEER_METRICS(X)
+#undef X
     struct metric *refused; /* by reason */
 };
 
@@ -41,7 +43,10 @@ struct remote_app {
     struct sign_keys *keys; /* NULL if there are no peers */
     struct remote_link links[REMOTE_PEERS_MAX];
     size_t count;
+    struct refusals *refusals;
+    int64_t run;        /* of this process, in what it says */
     int64_t rows_since; /* of the one thread that follows rows */
+    bool is_following;  /* the same thread's: rows_since is known */
     struct loop *follow_rows;
     struct consumer *consumer;
     struct httpd *httpd;

@@ -26,11 +26,13 @@ static const struct config_row rows[] = {
     {"REMOTE_LOG_LEVEL", TEXT(log_level),
      "info", 0, 0, "debug, info, warn or error"},
     {"REMOTE_BROKER", SECRET(broker),
-     "amqp://127.0.0.1", 0, 0, "this data centre's own broker, amqp://user:password@host:port/vhost"},
+     "amqp://127.0.0.1", 0, 0, "this data centre's own broker, amqp[s]://user:password@host:port/vhost"},
     {"REMOTE_PEERS", SECRET(peers),
-     "", 0, 0, "the other data centres' brokers: dc2=amqp://...,dc3=amqp://..."},
+     "", 0, 0, "the other data centres' brokers: dc2=amqps://...,dc3=amqps://..."},
     {"REMOTE_KEYS", TEXT(keys),
      "", 0, 0, "file of keys, a line <dc> <key id> <hex> each; required if there are peers"},
+    {"REMOTE_CA", TEXT(ca),
+     "", 0, 0, "file of the authorities' certificates for amqps:// brokers, PEM"},
     {"REMOTE_LOCAL_URL", TEXT(local_url),
      "http://127.0.0.1:8083", 0, 0, "where local-svc is"},
     {"REMOTE_META_URL", TEXT(meta_url),
@@ -38,11 +40,11 @@ static const struct config_row rows[] = {
     {"REMOTE_RESEND_MS", INT(resend_ms),
      "1000", 10, 600000, "what is in transit is told again after this, backing off to ten times, ms"},
     {"REMOTE_SYNC_MS", INT(sync_ms),
-     "30000", 100, 3600000, "time between two tellings of everything that is open, ms"},
+     "30000", 100, 3600000, "time between two rounds, which tell what has changed, and now and then everything, ms"},
     {"REMOTE_LOST_MS", INT(lost_ms),
      "5000", 100, 600000, "silence after which a data centre counts as lost, ms"},
     {"REMOTE_QUEUE_ROWS_MAX", INT(queue_rows_max),
-     "20000", 100, 1000000, "rows waiting for one data centre; more are told later"},
+     "5000", 100, 1000000, "rows waiting for one data centre; more are told later"},
 };
 /* clang-format on */
 
@@ -55,8 +57,8 @@ const struct config_table remote_config_table = {
 };
 
 /* The text of an entry may have a password in it: messages only count. */
-static bool parse_peer(const char *text, size_t len, const char *own, size_t index,
-                       struct remote_peer_setting *ret, struct err *e)
+static bool parse_peer(const struct remote_config *config, const char *text, size_t len,
+                       size_t index, struct remote_peer_setting *ret, struct err *e)
 {
     const char *equals = memchr(text, '=', len);
     size_t name_len = equals ? (size_t)(equals - text) : 0;
@@ -66,9 +68,9 @@ static bool parse_peer(const char *text, size_t len, const char *own, size_t ind
         return err_set(e, ERR_INVALID, "REMOTE_PEERS: entry %zu must be <dc>=<amqp URL>", index);
     (void)snprintf(ret->dc, sizeof(ret->dc), "%.*s", (int)name_len, text);
     (void)snprintf(ret->url, sizeof(ret->url), "%.*s", (int)url_len, equals + 1);
-    if (!name_is_valid(ret->dc) || strcmp(ret->dc, own) == 0)
+    if (!name_is_valid(ret->dc) || strcmp(ret->dc, config->dc) == 0)
         return err_set(e, ERR_INVALID, "REMOTE_PEERS: entry %zu: not another data centre", index);
-    return bus_url_check(ret->url, e) || err_while(e, "REMOTE_PEERS: entry %zu", index);
+    return bus_url_check(ret->url, config->ca, e) || err_while(e, "REMOTE_PEERS: entry %zu", index);
 }
 
 static bool is_among(const struct remote_peer_setting *peers, size_t count, const char *dc)
@@ -89,7 +91,7 @@ static bool parse_peers(const struct remote_config *config, struct remote_peer_s
         size_t len = strcspn(at, ",");
         if (count == REMOTE_PEERS_MAX)
             return err_set(e, ERR_INVALID, "REMOTE_PEERS: more than %d", REMOTE_PEERS_MAX);
-        if (!parse_peer(at, len, config->dc, count + 1, &ret[count], e))
+        if (!parse_peer(config, at, len, count + 1, &ret[count], e))
             return false;
         if (is_among(ret, count, ret[count].dc))
             return err_set(e, ERR_INVALID, "REMOTE_PEERS: %s is there twice", ret[count].dc);
@@ -106,7 +108,7 @@ bool remote_config_check(const struct remote_config *config,
 {
     if (!name_is_valid(config->dc))
         return err_set(e, ERR_INVALID, "REMOTE_DC: 1 to 64 of A-Z a-z 0-9 . _ -");
-    if (!bus_url_check(config->broker, e))
+    if (!bus_url_check(config->broker, config->ca, e))
         return err_while(e, "REMOTE_BROKER");
     return parse_peers(config, ret, ret_count, e);
 }

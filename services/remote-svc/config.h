@@ -22,6 +22,7 @@ struct remote_config {
     const char *broker;
     const char *peers;
     const char *keys;
+    const char *ca;
     const char *local_url, *meta_url;
     int64_t resend_ms, sync_ms;
     int64_t lost_ms;

@@ -25,23 +25,26 @@ struct consumer {
 static void refuse(struct consumer *c, const char *reason, const char *from)
 {
     metric_add(metric_at(c->app->metrics.refused, reason, NULL, NULL), 1);
+    refusals_add(c->app->refusals, from, reason);
     log_event(LOG_WARN, "message.refused", log_str("reason", reason),
               log_str("from", from && name_is_valid(from) ? from : ""));
 }
 
 /*
- * True: nothing more to do.  Whoever cannot be reached is asked again;
- * whoever refuses would do so the next time as well.
+ * True: nothing more to do.  Whoever cannot be reached is asked again, until
+ * the message expires.  Whoever refuses, or fails at this message, would do so
+ * the next time as well: the sender hears that it was missed.
  */
-static bool refused_by(struct consumer *c, const char *reason, const char *from,
+static bool refused_by(struct consumer *c, const char *reason, struct remote_link *link,
                        const struct err *e)
 {
-    if (err_is_retryable(e->kind) || e->kind == ERR_INTERNAL) {
+    if (err_is_retryable(e->kind)) {
         log_event(LOG_DEBUG, "message.waits", log_str("for", reason), log_str("error", e->msg));
         return false;
     }
     log_event(LOG_WARN, "message.refused_by", log_str("by", reason), log_str("error", e->msg));
-    refuse(c, reason, from);
+    refuse(c, reason, link->peer.setting.dc);
+    peer_missed(&link->peer);
     return true;
 }
 
@@ -65,10 +68,10 @@ static bool take_rows(struct consumer *c, struct remote_link *link, struct span 
     buf_str(&body, "}");
     (void)snprintf(url, sizeof(url), "%s/rows", c->app->config.local_url);
     if (!fetch_with(c->http, "POST", url, &body, TIMEOUT_MS, &reply, &answer, &e))
-        return refused_by(c, "local_svc", from, &e);
+        return refused_by(c, "local_svc", link, &e);
     if (span_member(answer, "rows", &ours))
         peer_tell_rows(&link->peer, ours);
-    metric_add(metric_at(c->app->metrics.rows_received, from, NULL, NULL), 1);
+    metric_add(link->peer.metrics.applied, 1);
     return true;
 }
 
@@ -95,7 +98,7 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
     buf_str(&body, "}");
     (void)snprintf(url, sizeof(url), "%s/peers/%s/definitions", c->app->config.meta_url, from);
     if (!fetch_with(c->http, "PUT", url, &body, TIMEOUT_MS, &reply, &answer, &e))
-        return refused_by(c, "meta_svc", from, &e);
+        return refused_by(c, "meta_svc", link, &e);
     if (span_member_i64(answer, "applied_revision", &applied))
         peer_definitions_applied(&link->peer, applied);
     return true;
@@ -110,18 +113,23 @@ static bool take_hello(struct consumer *c, struct remote_link *link, struct span
 }
 
 static bool take(struct consumer *c, const struct envelope *envelope, struct remote_link *link,
-                 struct span message)
+                 struct span message, size_t bytes)
 {
     static bool (*const takers[])(struct consumer *, struct remote_link *, struct span) = {
         [ENVELOPE_HELLO] = take_hello,
         [ENVELOPE_ROWS] = take_rows,
         [ENVELOPE_DEFINITIONS] = take_definitions,
     };
-    int64_t echoed = PEER_UNKNOWN, sent_at_ms = PEER_UNKNOWN;
+    struct peer_said said = PEER_SAID_NOTHING;
 
-    (void)span_member_i64(message, "definitions_applied", &echoed);
-    (void)span_member_i64(message, "sent_at_ms", &sent_at_ms);
-    peer_heard(&link->peer, echoed, sent_at_ms);
+    (void)span_member_i64(message, "sent_at_ms", &said.sent_at_ms);
+    (void)span_member_i64(message, "run", &said.run);
+    (void)span_member_i64(message, "seq", &said.seq);
+    (void)span_member_i64(message, "heard_ms_ago", &said.heard_ms_ago);
+    (void)span_member_i64(message, "heard_run", &said.heard_run);
+    (void)span_member_i64(message, "missed", &said.missed);
+    (void)span_member_i64(message, "definitions_applied", &said.definitions_applied);
+    peer_heard(&link->peer, &said, bytes);
     return takers[envelope->kind](c, link, message);
 }
 
@@ -129,10 +137,10 @@ static bool handle(void *arg, const struct bus_message *m)
 {
     struct consumer *c = arg;
     auto_js cJSON *json = NULL; /* only to know that it is JSON */
-    struct envelope envelope;
+    auto_envelope struct envelope envelope = {0};
     struct err e = {0};
-    const struct span message = {.text = buf_text(&m->body), .len = m->body.len};
     enum envelope_verdict verdict = envelope_open(c->app->keys, c->app->config.dc, m, &envelope);
+    const struct span message = {.text = envelope.text, .len = envelope.len};
     struct remote_link *link =
         verdict == ENVELOPE_GOOD ? remote_link_of(c->app, envelope.from) : NULL;
 
@@ -141,7 +149,7 @@ static bool handle(void *arg, const struct bus_message *m)
     if (verdict == ENVELOPE_GOOD && !js_parse(message.text, message.len, &json, &e))
         verdict = ENVELOPE_MALFORMED;
     if (verdict == ENVELOPE_GOOD)
-        return take(c, &envelope, link, message);
+        return take(c, &envelope, link, message, m->body.len);
     refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"));
     return true;
 }
@@ -158,6 +166,7 @@ bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e
     (void)snprintf(c->queue, sizeof(c->queue), "volumecap.%s", app->config.dc);
     const struct bus_receiver_config config = {.name = app->config.dc,
                                                .url = app->config.broker,
+                                               .ca = app->config.ca,
                                                .queue = c->queue,
                                                .ttl_ms = QUEUE_TTL_MS,
                                                .messages_max = QUEUE_MESSAGES_MAX,

@@ -4,9 +4,10 @@
  * envelope: what is around a message between data centres: who says it, to
  * whom, and the signature that proves it.
  *
- * The signature is over "<version>\n<from>\n<to>\n<kind>\n" and the body, so a message for
- * one data centre is of no use at another.  Repeating an old message is
- * harmless: it has cumulative numbers.
+ * A body that is not small is packed (header enc: deflate).  The signature is over
+ * "<version>\n<from>\n<to>\n<kind>\n<enc>\n" and the body as it travels, so that nothing is
+ * unpacked that is not believed, and a message for one data centre is of no use at another.
+ * Repeating an old message is harmless: it has cumulative numbers.
  */
 
 #include <stdbool.h>
@@ -52,14 +53,20 @@ enum envelope_verdict {
 extern const char *const envelope_kind_names[];
 extern const char *const envelope_verdict_names[];
 
-/* Adds the headers to a message whose body is complete. */
+/* Packs the body, which is complete, and adds the headers. */
 void envelope_seal(const struct sign_key *key, const char *to, enum envelope_kind kind,
                    struct bus_message *m);
 
-/* `from` borrows from the message; everything but the body's content has been checked if good. */
+/* Borrows from the message; everything but the content has been checked if good. */
 struct envelope {
     const char *from;
     enum envelope_kind kind;
+    struct buf unpacked; /* the content, if it was packed */
+    const char *text;    /* the content */
+    size_t len;
 };
+void envelope_done(struct envelope *e);
+#define auto_envelope __attribute__((cleanup(envelope_done)))
+
 enum envelope_verdict envelope_open(const struct sign_keys *keys, const char *self,
                                     const struct bus_message *m, struct envelope *ret);

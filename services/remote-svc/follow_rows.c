@@ -14,6 +14,32 @@ static void tell_all(struct remote_app *app, struct span rows)
         peer_tell_rows(&app->links[i].peer, rows);
 }
 
+static void tell_everything(struct remote_app *app)
+{
+    for (size_t i = 0; i < app->count; i++)
+        peer_to_be_told_everything(&app->links[i].peer);
+}
+
+/*
+ * Where we stand is all that is asked at first: what was to be told before,
+ * the rounds tell, which begin with each peer that is heard.
+ */
+static bool begin(struct remote_app *app, struct httpc *http, struct err *e)
+{
+    auto_reply struct httpc_reply reply = {0};
+    struct span page;
+    char url[320];
+
+    (void)snprintf(url, sizeof(url), "%s/rows?since=%lld&limit=1", app->config.local_url,
+                   (long long)UNITS_MAX);
+    if (!fetch(http, url, GRACE_MS, &reply, &page, e))
+        return false;
+    if (!span_member_i64(page, "revision", &app->rows_since))
+        return err_set(e, ERR_INTERNAL, "GET /rows: an answer without revision");
+    app->is_following = true;
+    return true;
+}
+
 static bool step(struct remote_app *app, struct httpc *http, struct err *e)
 {
     auto_reply struct httpc_reply reply = {0};
@@ -29,15 +55,18 @@ static bool step(struct remote_app *app, struct httpc *http, struct err *e)
         return err_set(e, ERR_INTERNAL, "GET /rows: an answer without revision or rows");
     tell_all(app, rows);
     /* A restored database counts again from an earlier revision. */
-    app->rows_since = revision < app->rows_since ? 0 : revision;
+    if (revision < app->rows_since)
+        tell_everything(app);
+    app->rows_since = revision;
     return true;
 }
 
 int64_t follow_rows_tick(void *arg, struct httpc *http)
 {
+    struct remote_app *app = arg;
     struct err e = {0};
 
-    if (step(arg, http, &e))
+    if ((app->is_following || begin(app, http, &e)) && step(app, http, &e))
         return 0;
     log_event(LOG_WARN, "rows.failed", log_str("error", e.msg), log_str("then", "will retry"));
     return FAILED_MS;

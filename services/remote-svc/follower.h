@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/num.h"
+#include "common/base/prng.h"
 #include "services/remote-svc/loop.h"
 
 /* Our definitions, for one peer: what it has been told, and what it says it has applied. */
@@ -21,12 +23,27 @@ struct follower {
     bool failed;
 };
 
-/* Rows for one peer, told again. */
+#define CURSOR_SIZE (NAME_SIZE + TIME_TEXT_SIZE)
+
+/* One way through the rows for a peer, a page at a time; it goes on where it stopped. */
+struct walk {
+    char cursor[CURSOR_SIZE]; /* "": at the beginning */
+    int64_t due_ms;           /* of the next page */
+    int64_t began_ms, pages;
+};
+
+/* Rows for one peer, told again: units in transit often, all windows in rounds. */
 struct resend {
-    int64_t due_ms, sync_due_ms;
-    int64_t pause_ms; /* between two, growing while nothing changes */
+    struct walk in_transit, round;
+    int64_t pause_ms; /* between two tellings of what is in transit, growing while nothing moves */
     int64_t units;    /* in transit at the last one */
-    bool failed;
+    int64_t rounds;
+    int64_t round_pages; /* of the last round */
+    int64_t forgot_ms;   /* when it was last to be told everything because of a loss */
+    bool has_missed;     /* it says that it missed something, and is not told everything yet */
+    bool wants_another;  /* a round that begins as soon as this one is over */
+    bool has_begun, failed;
+    struct prng prng;
 };
 
 /* `arg` is a struct remote_app: GET /rows of local-svc, for all peers. */

@@ -20,6 +20,38 @@ static void write_known(struct js_writer *w, const char *key, int64_t value)
         js_i64(w, key, value);
 }
 
+static const char *broker_of(const struct bus_counts *bus)
+{
+    return bus->state == BUS_CONNECTED && bus->queue_missing ? "no_queue"
+                                                             : bus_state_names[bus->state];
+}
+
+static void write_hears_us(struct js_writer *w, enum peer_hears hears)
+{
+    if (hears == PEER_HEARS_UNKNOWN)
+        js_null(w, "hears_us");
+    else
+        js_bool(w, "hears_us", hears == PEER_HEARS);
+}
+
+static void write_refused(struct js_writer *w, struct refusals *refusals)
+{
+    struct refusal rows[REFUSALS_MAX];
+    const size_t count = refusals_list(refusals, rows);
+    const int64_t now_ms = clk_now_ms();
+
+    js_array(w, "refused");
+    for (size_t i = 0; i < count; i++) {
+        js_object(w, NULL);
+        js_text(w, "from", rows[i].from);
+        js_text(w, "reason", rows[i].reason);
+        js_i64(w, "count", rows[i].count);
+        js_i64(w, "last_ms_ago", max_i64(0, now_ms - rows[i].last_ms));
+        js_object_end(w);
+    }
+    js_array_end(w);
+}
+
 static void write_peer(struct js_writer *w, struct peer *p)
 {
     const struct peer_view view = peer_look(p);
@@ -29,8 +61,10 @@ static void write_peer(struct js_writer *w, struct peer *p)
     js_object(w, NULL);
     js_text(w, "dc", p->setting.dc);
     js_text(w, "state", state_of(&view));
-    write_known(w, "heard_ms_ago", is_heard ? clk_now_ms() - view.heard_ms : PEER_UNKNOWN);
-    js_text(w, "broker", bus_state_names[bus.state]);
+    write_known(w, "heard_ms_ago",
+                is_heard ? max_i64(0, clk_now_ms() - view.heard_ms) : PEER_UNKNOWN);
+    write_hears_us(w, view.hears_us);
+    js_text(w, "broker", broker_of(&bus));
     js_i64(w, "rows_pending", outgoing_count(p->rows));
     js_i64(w, "rows_in_transit", view.rows_in_transit);
     js_i64(w, "units_in_transit", view.units_in_transit);
@@ -58,6 +92,7 @@ bool remote_handle_get_peers(void *arg, const struct httpd_request *req, struct 
     for (size_t i = 0; i < app->count; i++)
         write_peer(&w, &app->links[i].peer);
     js_array_end(&w);
+    write_refused(&w, app->refusals);
     js_object_end(&w);
     return true;
 }

@@ -8,8 +8,10 @@
 
 #include "common/base/check.h"
 #include "common/base/num.h"
+#include "services/remote-svc/told.h"
 
 #define KEY_SIZE (NAME_SIZE + TIME_TEXT_SIZE)
+#define TOLD_MAX 100000 /* windows, with 16 to 64 bytes each */
 
 struct waiting_row {
     char key[KEY_SIZE]; /* "cap/starts_at" */
@@ -22,6 +24,7 @@ struct waiting_row {
 struct outgoing {
     pthread_mutex_t lock;
     struct waiting_row *rows;
+    struct told *told;
     int64_t rows_max;
 };
 
@@ -31,6 +34,7 @@ struct outgoing *outgoing_new(int64_t rows_max)
 
     CHECK(o && pthread_mutex_init(&o->lock, NULL) == 0);
     o->rows_max = rows_max;
+    o->told = told_new(TOLD_MAX);
     return o;
 }
 
@@ -51,6 +55,7 @@ struct outgoing *outgoing_free(struct outgoing *o)
     {
         remove_row(o, row);
     }
+    (void)told_free(o->told);
     (void)pthread_mutex_destroy(&o->lock);
     free(o);
     return NULL;
@@ -82,15 +87,13 @@ static struct waiting_row *row_for(struct outgoing *o, const char *key)
     return row;
 }
 
-bool outgoing_put(struct outgoing *o, struct span text)
+/* Under the lock. */
+static bool put(struct outgoing *o, const char *key, struct span text)
 {
-    char key[KEY_SIZE];
+    struct waiting_row *row = row_for(o, key);
     int64_t version = 0;
 
-    if (!key_of(text, key) || !span_member_i64(text, "version", &version))
-        return false;
-    CHECK(pthread_mutex_lock(&o->lock) == 0);
-    struct waiting_row *row = row_for(o, key);
+    (void)span_member_i64(text, "version", &version);
     if (row && version >= row->version) {
         free(row->text);
         row->text = strndup(text.text, text.len);
@@ -98,22 +101,49 @@ bool outgoing_put(struct outgoing *o, struct span text)
         row->len = text.len;
         row->version = version;
     }
-    CHECK(pthread_mutex_unlock(&o->lock) == 0);
     return row != NULL;
 }
 
-int64_t outgoing_take(struct outgoing *o, int64_t max, struct buf *out)
+bool outgoing_put(struct outgoing *o, struct span row)
+{
+    char key[KEY_SIZE];
+
+    if (!key_of(row, key))
+        return false;
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    bool ok = put(o, key, row);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return ok;
+}
+
+bool outgoing_put_untold(struct outgoing *o, struct span row, bool *ret_put)
+{
+    char key[KEY_SIZE];
+
+    *ret_put = false;
+    if (!key_of(row, key))
+        return false;
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    bool is_told = told_is(o->told, key, row);
+    *ret_put = !is_told && put(o, key, row);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return is_told || *ret_put;
+}
+
+int64_t outgoing_take(struct outgoing *o, int64_t max, size_t bytes_max, struct buf *out)
 {
     struct waiting_row *row = NULL, *next = NULL;
+    const size_t before = out->len;
     int64_t taken = 0;
 
     CHECK(pthread_mutex_lock(&o->lock) == 0);
     HASH_ITER(hh, o->rows, row, next)
     {
-        if (taken == max)
+        if (taken == max || (taken > 0 && out->len - before + row->len >= bytes_max))
             break;
         buf_str(out, taken > 0 ? "," : "");
         buf_add(out, row->text, row->len);
+        told_note(o->told, row->key, (struct span){.text = row->text, .len = row->len});
         remove_row(o, row);
         taken++;
     }
@@ -127,4 +157,18 @@ int64_t outgoing_count(struct outgoing *o)
     int64_t count = HASH_COUNT(o->rows);
     CHECK(pthread_mutex_unlock(&o->lock) == 0);
     return count;
+}
+
+void outgoing_forget(struct outgoing *o)
+{
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    told_forget(o->told);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+}
+
+void outgoing_sweep(struct outgoing *o)
+{
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    told_sweep(o->told);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }

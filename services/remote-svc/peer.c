@@ -7,6 +7,10 @@
 #include "common/base/clk.h"
 #include "common/base/log.h"
 
+#define NS_PER_MS INT64_C(1000000)
+#define DIFFERENCE_MS 30000 /* for so long the quickest message says what the clocks differ by */
+#define UNDER_WAY_MAX 2     /* messages that the broker has not confirmed */
+
 static void lock(struct peer *p)
 {
     CHECK(pthread_mutex_lock(&p->lock) == 0);
@@ -18,16 +22,18 @@ static void unlock(struct peer *p)
 }
 
 void peer_init(struct peer *p, const struct remote_config *config,
-               const struct remote_peer_setting *setting)
+               const struct remote_peer_setting *setting, int64_t run)
 {
     p->config = config;
     p->setting = *setting;
+    p->run = run;
     (void)snprintf(p->queue, sizeof(p->queue), "volumecap.%s", setting->dc);
     p->rows = outgoing_new(config->queue_rows_max);
     p->definitions = BUF_INIT(BUS_BODY_MAX);
     p->view = (struct peer_view){.heard_ms = PEER_UNKNOWN,
                                  .definitions_echoed = PEER_UNKNOWN,
                                  .definitions_applied = PEER_UNKNOWN};
+    p->ears.run = PEER_UNKNOWN;
     CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
 }
 
@@ -51,42 +57,144 @@ struct bus_counts peer_bus(struct peer *p)
     return bus_sender_counts(p->sender);
 }
 
-/* ---- up and lost */
+/* ---- up and lost; each of these under the lock */
 
-void peer_heard(struct peer *p, int64_t definitions_echoed, int64_t sent_at_ms)
+/* True of one that comes again: it says nothing of how things are now. */
+static bool is_old(const struct peer_ears *ears, const struct peer_said *said)
 {
-    lock(p);
-    bool found = !p->view.is_up;
-    p->view.heard_ms = clk_now_ms();
-    p->view.is_up = true;
-    p->wants_sync = p->wants_sync || found;
-    if (definitions_echoed != PEER_UNKNOWN)
-        p->view.definitions_echoed = definitions_echoed;
-    if (sent_at_ms != PEER_UNKNOWN)
-        p->view.clock_difference_ms = sent_at_ms - clk_utc_ms();
-    unlock(p);
-    metric_set(p->up, 1);
-    if (found)
-        log_event(LOG_INFO, "peer.found", log_str("peer", p->setting.dc));
+    return said->run != PEER_UNKNOWN && said->run == ears->run && said->seq <= ears->last_seq;
 }
 
-bool peer_check(struct peer *p)
+static void count_missed(struct peer_ears *ears, const struct peer_said *said)
+{
+    if (said->run == PEER_UNKNOWN || said->seq == PEER_UNKNOWN)
+        return;
+    if (said->run != ears->run)
+        *ears = (struct peer_ears){.run = said->run, .last_seq = said->seq};
+    if (said->seq > ears->last_seq) {
+        ears->missed += said->seq - ears->last_seq - 1;
+        ears->last_seq = said->seq;
+    }
+}
+
+/* A message only ever makes the difference look smaller: the quickest of a while is the best. */
+static void measure_clock(struct peer *p, int64_t sent_at_ms)
+{
+    int64_t difference_ms = sent_at_ms - clk_utc_ms(), now_ms = clk_now_ms();
+
+    if (p->view.heard_ms != PEER_UNKNOWN && difference_ms < p->view.clock_difference_ms &&
+        now_ms - p->difference_ms < DIFFERENCE_MS)
+        return;
+    p->view.clock_difference_ms = difference_ms;
+    p->difference_ms = now_ms;
+}
+
+static void take_view(struct peer *p, const struct peer_said *said)
+{
+    bool hears = said->heard_ms_ago != PEER_UNKNOWN && said->heard_ms_ago <= p->config->lost_ms;
+
+    p->view.hears_us = hears ? PEER_HEARS : PEER_HEARS_NOT;
+    if (said->heard_run == p->run && said->missed != PEER_UNKNOWN) {
+        p->has_missed = p->has_missed || said->missed > p->view.missed;
+        p->view.missed = said->missed;
+    }
+    if (said->definitions_applied != PEER_UNKNOWN)
+        p->view.definitions_echoed = said->definitions_applied;
+}
+
+/* What operators see of it. */
+static void show(struct peer *p)
+{
+    metric_set(p->metrics.up, p->view.is_up);
+    metric_set(p->metrics.hears_us, p->view.hears_us == PEER_HEARS);
+    metric_set(p->metrics.clock_difference, p->view.clock_difference_ms * NS_PER_MS);
+}
+
+/* Under the lock, which it gives back. */
+static void hear(struct peer *p, const struct peer_said *said)
+{
+    int64_t now_ms = clk_now_ms(), before_ms = p->view.heard_ms;
+    bool found = !p->view.is_up, heard_us = p->view.hears_us == PEER_HEARS;
+    if (said->sent_at_ms != PEER_UNKNOWN)
+        measure_clock(p, said->sent_at_ms);
+    p->view.heard_ms = now_ms;
+    p->view.is_up = true;
+    p->was_found = p->was_found || found;
+    count_missed(&p->ears, said);
+    take_view(p, said);
+    bool is_deaf = heard_us && p->view.hears_us == PEER_HEARS_NOT;
+    show(p);
+    unlock(p);
+    metric_set(p->metrics.heard_at, clk_utc_ms() * NS_PER_MS);
+    if (found && before_ms == PEER_UNKNOWN)
+        log_event(LOG_INFO, "peer.found", log_str("peer", p->setting.dc),
+                  log_str("after", "never since this service started"));
+    else if (found)
+        log_event(LOG_INFO, "peer.found", log_str("peer", p->setting.dc),
+                  log_i64("silent_ms", now_ms - before_ms));
+    if (is_deaf)
+        log_event(LOG_WARN, "peer.deaf", log_str("peer", p->setting.dc),
+                  log_str("why", "it is heard, and says that it does not hear us"));
+}
+
+void peer_heard(struct peer *p, const struct peer_said *said, size_t bytes)
+{
+    metric_add(p->metrics.received_bytes, (int64_t)bytes);
+    lock(p);
+    if (is_old(&p->ears, said))
+        unlock(p);
+    else
+        hear(p, said);
+}
+
+void peer_missed(struct peer *p)
+{
+    lock(p);
+    p->ears.missed++;
+    unlock(p);
+}
+
+void peer_to_be_told_everything(struct peer *p)
+{
+    lock(p);
+    p->has_missed = true;
+    unlock(p);
+}
+
+struct peer_said peer_say(struct peer *p)
+{
+    const struct peer_view *view = &p->view;
+    bool is_heard = view->heard_ms != PEER_UNKNOWN;
+
+    return (struct peer_said){
+        .sent_at_ms = clk_utc_ms(),
+        .run = p->run,
+        .seq = ++p->seq,
+        .heard_ms_ago = is_heard ? clk_now_ms() - view->heard_ms : PEER_UNKNOWN,
+        .heard_run = p->ears.run,
+        .missed = p->ears.run == PEER_UNKNOWN ? PEER_UNKNOWN : p->ears.missed,
+        .definitions_applied = view->definitions_applied,
+    };
+}
+
+struct peer_events peer_check(struct peer *p)
 {
     lock(p);
     int64_t silent_ms = clk_now_ms() - p->view.heard_ms;
     bool lost = p->view.is_up && silent_ms > p->config->lost_ms;
-    if (lost)
-        p->view.is_up = false;
-    bool wants_sync = p->wants_sync;
-    p->wants_sync = false;
-    unlock(p);
     if (lost) {
-        metric_set(p->up, 0);
+        p->view.is_up = false;
+        p->view.hears_us = PEER_HEARS_UNKNOWN;
+        show(p);
+    }
+    struct peer_events events = {.was_found = p->was_found, .has_missed = p->has_missed};
+    p->was_found = p->has_missed = false;
+    unlock(p);
+    if (lost)
         log_event(LOG_WARN, "peer.lost", log_str("peer", p->setting.dc),
                   log_i64("silent_ms", silent_ms),
                   log_str("then", "going on with what is held here"));
-    }
-    return wants_sync;
+    return events;
 }
 
 /* ---- what is told */
@@ -97,7 +205,7 @@ void peer_in_transit(struct peer *p, int64_t rows, int64_t units)
     p->view.rows_in_transit = rows;
     p->view.units_in_transit = units;
     unlock(p);
-    metric_set(p->in_transit, units);
+    metric_set(p->metrics.in_transit, units);
 }
 
 void peer_definitions_applied(struct peer *p, int64_t revision)
@@ -121,22 +229,48 @@ static bool is_for(const struct peer *p, struct span row)
     return span_member_text(row, "peer", dc, sizeof(dc)) && strcmp(dc, p->setting.dc) == 0;
 }
 
-void peer_tell_rows(struct peer *p, struct span rows)
+static int64_t tell(struct peer *p, struct span rows, bool only_untold)
 {
     struct span row;
     size_t at = 0;
-    bool any = false;
+    int64_t told = 0;
 
     while (span_next(rows, &at, &row)) {
+        bool is_put = true;
         if (!is_for(p, row))
             continue;
-        any = true;
-        if (!outgoing_put(p->rows, row))
-            metric_add(p->dropped, 1);
+        bool ok =
+            only_untold ? outgoing_put_untold(p->rows, row, &is_put) : outgoing_put(p->rows, row);
+        if (!ok)
+            metric_add(p->metrics.dropped, 1);
+        told += ok && is_put;
     }
-    metric_set(p->waiting, outgoing_count(p->rows));
-    if (any)
+    metric_set(p->metrics.waiting, outgoing_count(p->rows));
+    if (told > 0)
         bus_sender_wake(p->sender);
+    return told;
+}
+
+void peer_tell_rows(struct peer *p, struct span rows)
+{
+    (void)tell(p, rows, false);
+}
+
+int64_t peer_tell_untold(struct peer *p, struct span rows)
+{
+    return tell(p, rows, true);
+}
+
+bool peer_takes_rows(struct peer *p)
+{
+    const struct bus_counts bus = peer_bus(p);
+
+    return bus.state == BUS_CONNECTED && !bus.queue_missing;
+}
+
+bool peer_has_drained(struct peer *p, int64_t rows)
+{
+    return outgoing_count(p->rows) <= rows && peer_bus(p).unconfirmed <= UNDER_WAY_MAX;
 }
 
 bool peer_is_told_definitions(struct peer *p)

@@ -4,6 +4,7 @@
 #include "services/remote-svc/app.h"
 
 #define ROWS_MAX 500
+#define ROWS_BYTES_MAX ((size_t)512 * 1024) /* a long way from BUS_BODY_MAX */
 #define HELLO_MS 1000
 
 /* Under the peer's lock: true if something has to be said, if only that we are there. */
@@ -23,26 +24,34 @@ static bool choose(struct peer *p, int64_t rows, enum envelope_kind *ret, struct
     return must;
 }
 
+static void write_known(struct js_writer *w, const char *name, int64_t value)
+{
+    if (value != PEER_UNKNOWN)
+        js_i64(w, name, value);
+}
+
 /* What every message says besides. */
-static void write_begin(struct buf *out, const struct peer_view *view)
+static void write_begin(struct buf *out, const struct peer_said *say)
 {
     struct js_writer w = {.out = out};
 
     js_object(&w, NULL);
-    js_i64(&w, "sent_at_ms", clk_utc_ms());
-    if (view->definitions_applied != PEER_UNKNOWN)
-        js_i64(&w, "definitions_applied", view->definitions_applied);
+    js_i64(&w, "sent_at_ms", say->sent_at_ms);
+    js_i64(&w, "run", say->run);
+    js_i64(&w, "seq", say->seq);
+    write_known(&w, "heard_ms_ago", say->heard_ms_ago);
+    write_known(&w, "heard_run", say->heard_run);
+    write_known(&w, "missed", say->missed);
+    write_known(&w, "definitions_applied", say->definitions_applied);
 }
 
-static void write_rows(struct remote_link *link, struct buf *out)
+static void write_rows(struct peer *p, struct buf *out)
 {
-    struct peer *p = &link->peer;
-
     buf_str(out, ",\"rows\":[");
-    int64_t taken = outgoing_take(p->rows, ROWS_MAX, out);
+    int64_t taken = outgoing_take(p->rows, ROWS_MAX, ROWS_BYTES_MAX, out);
     buf_str(out, "]");
-    metric_add(metric_at(link->app->metrics.rows_sent, p->setting.dc, NULL, NULL), taken);
-    metric_set(p->waiting, outgoing_count(p->rows));
+    metric_add(p->metrics.sent_rows, taken);
+    metric_set(p->metrics.waiting, outgoing_count(p->rows));
 }
 
 bool publisher_next(void *arg, struct bus_message *ret)
@@ -55,18 +64,19 @@ bool publisher_next(void *arg, struct bus_message *ret)
 
     CHECK(pthread_mutex_lock(&p->lock) == 0);
     bool must = choose(p, rows, &kind, &definitions);
-    struct peer_view view = p->view;
+    struct peer_said say = must ? peer_say(p) : PEER_SAID_NOTHING;
     CHECK(pthread_mutex_unlock(&p->lock) == 0);
     if (!must)
         return false;
 
-    write_begin(&ret->body, &view);
+    write_begin(&ret->body, &say);
     if (kind == ENVELOPE_ROWS)
-        write_rows(link, &ret->body);
+        write_rows(p, &ret->body);
     if (kind == ENVELOPE_DEFINITIONS)
         buf_add(&ret->body, definitions.data, definitions.len);
     buf_str(&ret->body, "}");
     envelope_seal(sign_key_of(link->app->keys, link->app->config.dc, NULL), p->setting.dc, kind,
                   ret);
+    metric_add(p->metrics.sent_bytes, (int64_t)ret->body.len);
     return true;
 }

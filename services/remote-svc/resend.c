@@ -3,98 +3,184 @@
 
 #include "common/base/clk.h"
 #include "common/base/log.h"
-#include "common/base/num.h"
 #include "services/remote-svc/app.h"
 #include "services/remote-svc/fetch.h"
 
 #define TICK_MS 100
 #define TIMEOUT_MS 5000
+#define FAILED_MS 500
 #define BACKOFF_MAX 10 /* times the first pause */
-#define CURSOR_SIZE 128
+#define PAGE_ROWS 500
+#define PAGE_LIMIT "&limit=500" /* the same */
+#define PAGES_EXPECTED 64       /* of a round, as long as none was longer */
+#define ALL_EVERY 20            /* rounds, of which one tells what it told before, too */
 
-/* What the pages of one look have shown. */
-struct look {
-    int64_t rows, units;
-};
-
-static void add_up(struct span rows, struct look *look)
+/*
+ * Both walks read a page only when the one before has been published, so that
+ * at most two pages of them wait for a peer, and none for one whose broker
+ * takes nothing.
+ */
+static bool may_read(struct peer *p)
 {
-    struct span row;
-    size_t at = 0;
-
-    while (span_next(rows, &at, &row)) {
-        int64_t sent = 0, echoed = 0;
-        if (!span_member_i64(row, "sent", &sent) || !span_member_i64(row, "echoed", &echoed))
-            continue;
-        look->rows++;
-        look->units += max_i64(sent - echoed, 0);
-    }
+    return peer_takes_rows(p) && peer_has_drained(p, PAGE_ROWS);
 }
 
-/* One page of GET /rows for this peer; `cursor` becomes "" at the end. */
-static bool tell_page(struct remote_link *link, struct httpc *http, bool in_transit,
-                      char cursor[CURSOR_SIZE], struct look *look, struct err *e)
+/* One page of GET /rows for this peer, from the walk's cursor, which it moves. */
+static bool read_page(struct remote_link *link, struct httpc *http, struct walk *walk,
+                      const char *options, struct httpc_reply *reply, struct span *ret_page,
+                      struct span *ret_rows, struct err *e)
 {
-    auto_reply struct httpc_reply reply = {0};
-    struct span page, rows;
     char url[512];
 
-    (void)snprintf(url, sizeof(url), "%s/rows?peer=%s&limit=1000%s%s%s",
-                   link->app->config.local_url, link->peer.setting.dc,
-                   in_transit ? "&in_transit=true" : "", cursor[0] ? "&after=" : "", cursor);
-    if (!fetch(http, url, TIMEOUT_MS, &reply, &page, e))
+    if (walk->cursor[0] == '\0') {
+        walk->began_ms = clk_now_ms();
+        walk->pages = 0;
+    }
+    (void)snprintf(url, sizeof(url), "%s/rows?peer=%s%s%s%s", link->app->config.local_url,
+                   link->peer.setting.dc, options, walk->cursor[0] ? "&after=" : "", walk->cursor);
+    if (!fetch(http, url, TIMEOUT_MS, reply, ret_page, e))
         return false;
-    if (!span_member(page, "rows", &rows))
+    if (!span_member(*ret_page, "rows", ret_rows))
         return err_set(e, ERR_INTERNAL, "GET /rows: an answer without rows");
-    peer_tell_rows(&link->peer, rows);
-    add_up(rows, look);
-    if (!span_member_text(page, "next", cursor, CURSOR_SIZE))
-        cursor[0] = '\0';
+    if (!span_member_text(*ret_page, "next", walk->cursor, sizeof(walk->cursor)))
+        walk->cursor[0] = '\0';
+    walk->pages++;
+    return true;
+}
+
+/* ---- units in transit */
+
+/* Whoever is silent, or does not confirm anything, is told less and less often. */
+static void pause_in_transit(struct remote_link *link)
+{
+    struct resend *r = &link->resend;
+    const struct peer_view view = peer_look(&link->peer);
+    const int64_t first_ms = link->app->config.resend_ms;
+    bool is_stuck = !view.is_up || (view.units_in_transit > 0 && view.units_in_transit == r->units);
+
+    r->pause_ms =
+        is_stuck ? min_i64(max_i64(2 * r->pause_ms, first_ms), BACKOFF_MAX * first_ms) : first_ms;
+    r->units = view.units_in_transit;
+    r->in_transit.due_ms = clk_now_ms() + r->pause_ms;
+}
+
+/* For whom nothing can be done, only the sums are looked at. */
+static bool step_in_transit(struct remote_link *link, struct httpc *http, struct err *e)
+{
+    struct walk *walk = &link->resend.in_transit;
+    auto_reply struct httpc_reply reply = {0};
+    struct span page, rows;
+    int64_t count = 0, units = 0;
+    bool is_told = peer_takes_rows(&link->peer);
+
+    if (clk_now_ms() < walk->due_ms || (is_told && !may_read(&link->peer)))
+        return true;
+    if (!read_page(link, http, walk,
+                   is_told ? "&in_transit=true" PAGE_LIMIT : "&in_transit=true&limit=1", &reply,
+                   &page, &rows, e))
+        return false;
+    if (!span_member_i64(page, "in_transit_rows", &count) ||
+        !span_member_i64(page, "in_transit_units", &units))
+        return err_set(e, ERR_INTERNAL, "GET /rows: an answer without its sums");
+    peer_in_transit(&link->peer, count, units);
+    if (is_told)
+        peer_tell_rows(&link->peer, rows);
+    else
+        walk->cursor[0] = '\0';
+    if (walk->cursor[0] == '\0')
+        pause_in_transit(link);
+    return true;
+}
+
+/* ---- rounds */
+
+/* Even steps, so that a round takes half of the time between two. */
+static int64_t step_ms(const struct remote_link *link)
+{
+    return link->app->config.sync_ms / 2 / max_i64(link->resend.round_pages, PAGES_EXPECTED);
+}
+
+/* The next begins at another moment in each data centre, and for each peer. */
+static void end_round(struct remote_link *link)
+{
+    struct resend *r = &link->resend;
+    const struct peer_metrics *m = &link->peer.metrics;
+    const int64_t sync_ms = link->app->config.sync_ms, now_ms = clk_now_ms();
+
+    outgoing_sweep(link->peer.rows);
+    metric_add(m->rounds, 1);
+    metric_set(m->round_seconds, (now_ms - r->round.began_ms) * 1000000);
+    r->round_pages = r->round.pages;
+    if (++r->rounds % ALL_EVERY == 0)
+        outgoing_forget(link->peer.rows);
+    r->round.due_ms = r->wants_another
+                          ? now_ms
+                          : r->round.began_ms + sync_ms - prng_below(&r->prng, sync_ms / 8 + 1);
+    r->wants_another = false;
+}
+
+static bool step_round(struct remote_link *link, struct httpc *http, struct err *e)
+{
+    struct walk *walk = &link->resend.round;
+    auto_reply struct httpc_reply reply = {0};
+    struct span page, rows;
+
+    if (clk_now_ms() < walk->due_ms || !may_read(&link->peer))
+        return true;
+    if (!read_page(link, http, walk, PAGE_LIMIT, &reply, &page, &rows, e))
+        return false;
+    metric_add(link->peer.metrics.round_rows, peer_tell_untold(&link->peer, rows));
+    walk->due_ms = clk_now_ms() + step_ms(link);
+    if (walk->cursor[0] == '\0')
+        end_round(link);
     return true;
 }
 
 /*
- * All pages, as long as there is room for them: what does not fit now comes
- * first the next time, when this has been told.
+ * Everything is to be told, from now on.  A round that is under way goes on to
+ * its end, and the next begins where it ends: however often this happens, the
+ * last windows have their turn.
  */
-static bool tell(struct remote_link *link, struct httpc *http, bool in_transit, struct look *look,
-                 struct err *e)
-{
-    char cursor[CURSOR_SIZE] = "";
-
-    do {
-        if (!tell_page(link, http, in_transit, cursor, look, e))
-            return false;
-    } while (cursor[0] != '\0' &&
-             outgoing_count(link->peer.rows) < link->app->config.queue_rows_max);
-    return true;
-}
-
-/* Whoever does not answer is told less and less often, until something changes. */
-static bool tell_in_transit(struct remote_link *link, struct httpc *http, struct err *e)
+static void tell_everything(struct remote_link *link)
 {
     struct resend *r = &link->resend;
-    const int64_t first_ms = link->app->config.resend_ms;
-    struct look look = {0};
 
-    if (!tell(link, http, true, &look, e))
-        return false;
-    peer_in_transit(&link->peer, look.rows, look.units);
-    bool stuck = look.units > 0 && look.units == r->units;
-    r->pause_ms = stuck ? min_i64(2 * r->pause_ms, BACKOFF_MAX * first_ms) : first_ms;
-    r->units = look.units;
-    r->due_ms = clk_now_ms() + r->pause_ms;
-    return true;
+    outgoing_forget(link->peer.rows);
+    r->wants_another = r->round.cursor[0] != '\0';
+    if (!r->wants_another)
+        r->round.due_ms = 0;
 }
 
-static bool tell_everything(struct remote_link *link, struct httpc *http, struct err *e)
+/* A peer that cannot keep up says all the time that it misses something: that is no reason to
+ * hurry. */
+static void take_events(struct remote_link *link)
 {
-    struct look look = {0};
+    struct resend *r = &link->resend;
+    const struct peer_events events = peer_check(&link->peer);
+    const int64_t now_ms = clk_now_ms();
 
-    if (!tell(link, http, false, &look, e))
-        return false;
-    link->resend.sync_due_ms = clk_now_ms() + link->app->config.sync_ms;
-    return true;
+    if (events.was_found) {
+        r->in_transit.due_ms = 0;
+        r->units = 0;
+    }
+    r->has_missed = r->has_missed || events.has_missed;
+    if (!events.was_found && !(r->has_missed && now_ms - r->forgot_ms >= link->app->config.sync_ms))
+        return;
+    tell_everything(link);
+    r->has_missed = false;
+    r->forgot_ms = now_ms;
+}
+
+/* Whoever is not heard gets its first round some time, and not all of them at once. */
+static void begin(struct remote_link *link)
+{
+    struct resend *r = &link->resend;
+
+    if (r->has_begun)
+        return;
+    r->has_begun = true;
+    r->prng.state = prng_entropy();
+    r->round.due_ms = clk_now_ms() + prng_below(&r->prng, link->app->config.sync_ms);
 }
 
 int64_t resend_tick(void *arg, struct httpc *http)
@@ -103,16 +189,15 @@ int64_t resend_tick(void *arg, struct httpc *http)
     struct resend *r = &link->resend;
     struct err e = {0};
 
-    if (peer_check(&link->peer)) {
-        r->sync_due_ms = r->due_ms = 0;
-        r->units = 0;
-    }
-    bool ok = clk_now_ms() < r->due_ms || tell_in_transit(link, http, &e);
-    ok = ok && (clk_now_ms() < r->sync_due_ms || tell_everything(link, http, &e));
+    begin(link);
+    take_events(link);
+    bool ok = step_in_transit(link, http, &e) && step_round(link, http, &e);
     if (!ok)
         log_event(r->failed ? LOG_DEBUG : LOG_WARN, "resend.failed",
                   log_str("peer", link->peer.setting.dc), log_str("error", e.msg),
                   log_str("then", "will retry"));
     r->failed = !ok;
-    return min_i64(TICK_MS, link->app->config.resend_ms);
+    if (!ok)
+        return FAILED_MS;
+    return min_i64(TICK_MS, min_i64(link->app->config.resend_ms, max_i64(step_ms(link), 1)));
 }

@@ -41,5 +41,22 @@ struct load_result bench_run(const char *name, const struct load_target *target,
 /* POST /consume of one unit at one server, by the side of its ceiling and of Redis. */
 void bench_consume(struct dc *dc, const struct bench_plan *plan);
 
+/* How long a run of preparation takes does not matter: open windows, one after the other. */
+struct bench_windows {
+    int port; /* of local-svc */
+    const char *prefix;
+    const char *starts_at, *ends_at, *state;
+    int64_t total;
+    double slice; /* as a fraction of the total */
+};
+void bench_open_windows(const struct bench_windows *w, int count);
+
 /* Durable topups by many servers, on one cap and on many, by the side of one transaction each. */
 void bench_topup(struct dc *dc, const struct bench_plan *plan);
+
+/*
+ * What remote-svc says to nine other data centres about 10,000 caps: in a full
+ * round, when nothing changes, and when something does.  It starts what it
+ * needs by itself.
+ */
+void bench_sync(struct dc *dc, const struct bench_plan *plan);

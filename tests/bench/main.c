@@ -1,5 +1,5 @@
 /*
- * bench [--quick] [consume] [topup]: what the speed promises are measured
+ * bench [--quick] [consume] [topup] [sync]: what the speed promises are measured
  * with.  Each figure is the median of several runs, taken in turn with what it
  * is held against.  The load generator shares the machine with what it
  * measures, for all alike.
@@ -13,10 +13,15 @@
 struct part {
     const char *name;
     void (*run)(struct dc *dc, const struct bench_plan *plan);
+    bool needs_dc;
     bool is_wanted;
 };
 
-static struct part parts[] = {{"consume", bench_consume, false}, {"topup", bench_topup, false}};
+static struct part parts[] = {
+    {"consume", bench_consume, true, false},
+    {"topup", bench_topup, true, false},
+    {"sync", bench_sync, false, false},
+};
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -41,14 +46,20 @@ int main(int argc, char **argv)
         } else if (want(argv[i])) {
             has_named = true;
         } else {
-            fprintf(stderr, "usage: bench [--quick] [consume] [topup]\n");
+            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [sync]\n");
             return 2;
         }
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    auto_dc struct dc *dc = dc_start(&(struct dc_options){.fsync = true});
-    for (size_t i = 0; i < PARTS; i++)
-        if (!has_named || parts[i].is_wanted)
-            parts[i].run(dc, plan);
+    auto_dc struct dc *dc = NULL;
+    for (size_t i = 0; i < PARTS; i++) {
+        if (has_named && !parts[i].is_wanted)
+            continue;
+        if (parts[i].needs_dc && !dc)
+            dc = dc_start(&(struct dc_options){.fsync = true});
+        if (!parts[i].needs_dc)
+            dc = dc_stop(dc);
+        parts[i].run(dc, plan);
+    }
     return 0;
 }

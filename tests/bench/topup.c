@@ -10,46 +10,8 @@
  */
 #define SERVERS 256
 #define POOLS 10000
-#define OPENERS 16
 #define STARTS_AT "2020-01-01T00:00:00Z"
 #define WANT "10"
-
-/* ---- the windows */
-
-struct windows {
-    const char *prefix;
-    int next;
-};
-
-static size_t open_next(void *arg, int connection, char *out, size_t size)
-{
-    static const char body[] =
-        "{\"version\":1,\"ends_at\":\"2100-01-01T00:00:00Z\",\"state\":\"open\","
-        "\"total\":9007199254740991,\"paused\":false,\"topup_fraction\":0.000001,"
-        "\"slice_max_fraction\":0.000001,\"autonomy_ms\":1000}";
-    struct windows *w = arg;
-    char path[64];
-
-    (void)connection;
-    snprintf(path, sizeof(path), "/intervals/%s-%d/" STARTS_AT, w->prefix, w->next++);
-    return load_http_request(out, size, "PUT", path, body);
-}
-
-static enum load_verdict open_answer(void *arg, int connection, const char *data, size_t len)
-{
-    (void)arg, (void)connection;
-    return load_http_answer(data, len);
-}
-
-static void open_windows(const struct dc *dc, const char *prefix, int count)
-{
-    struct windows w = {.prefix = prefix};
-    const struct load_target target = {
-        .port = dc_port(dc, DC_LOCAL, 0), .next = open_next, .answer = open_answer, .arg = &w};
-
-    if (!load_all(&target, count < OPENERS ? count : OPENERS, count))
-        harness_fail("bench: not all windows were opened");
-}
 
 /* ---- the servers */
 
@@ -130,7 +92,14 @@ static void set_durability(const char *conninfo, const char *value)
 static void prepare(const struct dc *dc, const struct load_target *ours, const struct fleet *fleet)
 {
     set_durability(dc_conninfo(dc), "off");
-    open_windows(dc, fleet->prefix, fleet->windows);
+    bench_open_windows(&(struct bench_windows){.port = dc_port(dc, DC_LOCAL, 0),
+                                               .prefix = fleet->prefix,
+                                               .starts_at = STARTS_AT,
+                                               .ends_at = "2100-01-01T00:00:00Z",
+                                               .state = "open",
+                                               .total = UNITS_MAX,
+                                               .slice = 0.000001},
+                       fleet->windows);
     if (!load_all(ours, SERVERS, fleet->windows == 1 ? SERVERS : fleet->windows))
         harness_fail("bench: a first topup was refused");
     pgbench_prepare(dc_conninfo(dc), fleet->windows);

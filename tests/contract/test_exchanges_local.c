@@ -89,6 +89,8 @@ static const struct exchange list[] = {
     {"GET",  "/rows", .status = 200},
     {"GET",  "/rows?since=0&wait_ms=10&limit=5", .status = 200},
     {"GET",  "/rows?peer=paris", .status = 200, .contains = "\"peer\":\"paris\""},
+    {"GET",  "/rows?peer=paris&in_transit=true&limit=1", .status = 200,
+     .contains = "\"in_transit_units\":"},
     {"GET",  "/rows?peer=nowhere", .status = 400},
     {"GET",  "/pools?peers=true", .status = 200, .contains = "\"peers\":[{\"peer\":\"paris\""},
     {"PUT",  "/rows", ROWS("paris"), .status = 405},

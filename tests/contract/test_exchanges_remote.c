@@ -13,6 +13,7 @@
 
 static const struct exchange list[] = {
     {"GET", "/peers", .status = 200, .contains = "\"dc\":\"there\""},
+    {"GET", "/peers", .status = 200, .contains = "\"hears_us\":null"},
     {"GET", "/peers?deep=1", .status = 400},
     {"POST", "/peers", .status = 405},
     {"GET", "/readyz?verbose", .status = 503},

@@ -27,8 +27,9 @@
 
 struct rabbit {
     char *folder;
-    int64_t port, dist_port, epmd_port;
-    char url[64];
+    int64_t port, dist_port, epmd_port, tls_port; /* tls_port 0: none */
+    char url[64], tls_url[64];
+    char ca[ENV_SIZE], other_ca[ENV_SIZE];
     char output[ENV_SIZE];
     char settings[ENV_COUNT][ENV_SIZE];
     const char *env[ENV_COUNT + 1];
@@ -57,6 +58,12 @@ static void write_config(const struct rabbit *r)
     fprintf(f, "loopback_users = none\n");
     fprintf(f, "vm_memory_high_watermark.absolute = 8GB\n");
     fprintf(f, "disk_free_limit.absolute = 10MB\n");
+    if (r->tls_port > 0) {
+        fprintf(f, "listeners.ssl.1 = 127.0.0.1:%lld\n", (long long)r->tls_port);
+        fprintf(f, "ssl_options.cacertfile = %s/ca.pem\n", r->folder);
+        fprintf(f, "ssl_options.certfile = %s/cert.pem\n", r->folder);
+        fprintf(f, "ssl_options.keyfile = %s/key.pem\n", r->folder);
+    }
     (void)fclose(f);
     (void)snprintf(path, sizeof(path), "%s/enabled_plugins", r->folder);
     f = fopen(path, "we");
@@ -135,7 +142,32 @@ static void launch(struct rabbit *r)
     harness_fail("RabbitMQ in %s does not start:\n%s", r->folder, tail ? tail : "");
 }
 
-struct rabbit *rabbit_start(void)
+/* Two authorities, and a certificate of the first. */
+static void make_certificates(struct rabbit *r, const char *name)
+{
+    static const char script[] =
+        "set -e; cd \"$1\"; new='openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'\n"
+        "for ca in ca other; do $new -x509 -days 2 -subj /CN=$ca -keyout $ca.key -out $ca.pem; "
+        "done\n"
+        "$new -subj /CN=broker -keyout key.pem -out request.pem\n"
+        "echo \"subjectAltName=DNS:$2\" > names\n"
+        "openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+        "-extfile names -out cert.pem\n";
+    const char *const argv[] = {"sh", "-c", script, "sh", r->folder, name, NULL};
+    int status = 0;
+
+    auto_proc struct proc *p =
+        proc_start(&(struct proc_options){.argv = argv, .log = r->output, .user = RABBIT_USER});
+    if (!proc_wait(p, START_MS, &status) || status != 0)
+        harness_fail("openssl cannot make certificates; see %s", r->output);
+    (void)snprintf(r->ca, sizeof(r->ca), "%s/ca.pem", r->folder);
+    (void)snprintf(r->other_ca, sizeof(r->other_ca), "%s/other.pem", r->folder);
+    (void)snprintf(r->tls_url, sizeof(r->tls_url), "amqps://guest:guest@localhost:%lld/%%2f",
+                   (long long)r->tls_port);
+}
+
+/* `tls_name` NULL: without TLS. */
+static struct rabbit *start(const char *tls_name)
 {
     struct rabbit *r = calloc(1, sizeof(*r));
 
@@ -150,11 +182,40 @@ struct rabbit *rabbit_start(void)
     (void)snprintf(r->url, sizeof(r->url), "amqp://guest:guest@127.0.0.1:%lld/%%2f",
                    (long long)r->port);
     give_to_user(r->folder);
+    if (tls_name) {
+        r->tls_port = port_free();
+        make_certificates(r, tls_name);
+    }
     write_config(r);
     set_env(r);
     start_epmd(r);
     launch(r);
     return r;
+}
+
+struct rabbit *rabbit_start(void)
+{
+    return start(NULL);
+}
+
+struct rabbit *rabbit_start_tls(const char *name)
+{
+    return start(name);
+}
+
+const char *rabbit_tls_url(const struct rabbit *r)
+{
+    return r->tls_url;
+}
+
+const char *rabbit_ca(const struct rabbit *r)
+{
+    return r->ca;
+}
+
+const char *rabbit_other_ca(const struct rabbit *r)
+{
+    return r->other_ca;
 }
 
 const char *rabbit_url(const struct rabbit *r)

@@ -17,6 +17,15 @@ struct rabbit;
 /* Starts one and waits until it takes connections; 5 s or so. */
 struct rabbit *rabbit_start(void);
 
+/*
+ * The same, and it speaks TLS on a second port, with a certificate for that
+ * name of an authority that was made for it alone.
+ */
+struct rabbit *rabbit_start_tls(const char *name);
+const char *rabbit_tls_url(const struct rabbit *r);  /* amqps://, at localhost */
+const char *rabbit_ca(const struct rabbit *r);       /* the authority's certificate, a file */
+const char *rabbit_other_ca(const struct rabbit *r); /* one that knows nobody */
+
 const char *rabbit_url(const struct rabbit *r); /* amqp:// */
 int64_t rabbit_port(const struct rabbit *r);
 

@@ -86,6 +86,11 @@ int svc_port(const struct svc *s)
     return s->port;
 }
 
+int svc_pid(const struct svc *s)
+{
+    return (int)proc_pid(s->proc);
+}
+
 void svc_kill(struct svc *s)
 {
     proc_kill(s->proc);

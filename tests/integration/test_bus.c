@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -116,6 +117,28 @@ static bool is_refused(void *arg)
     return bus_sender_counts(w->sender).refused >= w->number;
 }
 
+static bool has_queue(void *arg)
+{
+    const struct wish *w = arg;
+
+    return !bus_sender_counts(w->sender).queue_missing;
+}
+
+static bool is_idle(void *arg)
+{
+    const struct wish *w = arg;
+    const struct bus_counts counts = bus_sender_counts(w->sender);
+
+    return counts.published == w->number && counts.unconfirmed == 0;
+}
+
+static bool has_received(void *arg)
+{
+    const struct wish *w = arg;
+
+    return bus_receiver_counts(w->receiver).received >= w->number;
+}
+
 static bool has_state(void *arg)
 {
     const struct wish *w = arg;
@@ -191,6 +214,48 @@ Test(bus, without_a_queue_messages_are_refused_and_counted)
 
     EXPECT_SOON(is_refused, .sender = s, .number = 5);
     cr_assert(bus_sender_counts(s).state == BUS_CONNECTED);
+    EXPECT_SOON(is_confirmed, .sender = s, .number = 5);
+    cr_assert(bus_sender_counts(s).queue_missing);
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    say_until_heard(&t, s);
+    EXPECT_SOON(has_queue, .sender = s);
+}
+
+/* A queue that somebody else made, so that the broker says no (nack) to what does not fit. */
+Test(bus, what_the_broker_refuses_is_counted_and_under_way_no_more)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.limit = 40};
+
+    cr_assert(rabbit_ctl(broker, NULL, "eval",
+                         "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"" QUEUE
+                         "\">>), true, false,"
+                         " [{<<\"x-max-length\">>, long, 1}, {<<\"x-overflow\">>, longstr,"
+                         " <<\"reject-publish\">>}], none, <<\"test\">>).",
+                         NULL));
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+    EXPECT_SOON(is_refused, .sender = s, .number = 35);
+    EXPECT_SOON(is_idle, .sender = s, .number = 40);
+    struct bus_counts counts = bus_sender_counts(s);
+    cr_assert(counts.confirmed + counts.refused == 40 && counts.lost == 0);
+    cr_assert(counts.state == BUS_CONNECTED && counts.connects == 1);
+}
+
+Test(bus, what_was_not_acknowledged_comes_to_the_next_receiver)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start();
+    struct talk t = {.refuse = INT_MAX}, u = {.limit = 0};
+    struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    atomic_store(&t.limit, 1);
+    EXPECT_SOON(has_received, .receiver = r, .number = 2);
+    (void)bus_receiver_stop(r);
+    r = receiver(&u, rabbit_url(broker), 10000);
+    EXPECT_SOON(is_heard, .talk = &u, .number = 1);
+    (void)bus_receiver_stop(r);
 }
 
 Test(bus, comes_back_after_the_broker_was_killed_and_wiped)
@@ -270,6 +335,57 @@ Test(bus, a_full_queue_drops_its_oldest)
     (void)bus_receiver_stop(r);
 }
 
+/* ---- amqps */
+
+/* What a sender makes of the broker, trusting that authority, under that name. */
+static struct bus_sender *tls_sender(struct talk *t, const char *url, const char *ca)
+{
+    struct bus_sender *s = NULL;
+    struct err e = {0};
+    const struct bus_sender_config config = {
+        .name = "test", .url = url, .ca = ca, .queue = QUEUE, .next = next, .arg = t};
+
+    cr_assert(bus_sender_start(&config, &s, &e), "%s", e.msg);
+    return s;
+}
+
+static bool has_failed(void *arg)
+{
+    const struct wish *w = arg;
+
+    return bus_sender_counts(w->sender).failures >= w->number;
+}
+
+/* It tries again and again, and says nothing. */
+static void expect_no_trust(const struct rabbit *broker, const char *ca)
+{
+    struct talk t = {.limit = 3};
+    auto_bus_sender struct bus_sender *s = tls_sender(&t, rabbit_tls_url(broker), ca);
+
+    EXPECT_SOON(has_failed, .sender = s, .number = 3);
+    cr_assert(bus_sender_counts(s).connects == 0 && atomic_load(&t.said) == 0);
+}
+
+Test(bus, amqps_talks_to_whom_the_authority_knows)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start_tls("localhost");
+    struct talk t = {.limit = 3};
+    auto_bus_sender struct bus_sender *s =
+        tls_sender(&t, rabbit_tls_url(broker), rabbit_ca(broker));
+
+    EXPECT_SOON(is_refused, .sender = s, .number = 3); /* there is no queue, and it says so */
+    cr_assert(bus_sender_counts(s).state == BUS_CONNECTED);
+    expect_no_trust(broker, rabbit_other_ca(broker));
+    expect_no_trust(broker, "/nowhere/ca.pem");
+}
+
+Test(bus, amqps_wants_a_certificate_for_the_name_that_it_was_told)
+{
+    auto_rabbit struct rabbit *broker = rabbit_start_tls("elsewhere.test");
+
+    expect_no_trust(broker, rabbit_ca(broker));
+}
+
 /* Connected, and silent: what a host behind a broken network looks like. */
 Test(bus, a_silent_broker_holds_nobody)
 {
@@ -294,10 +410,14 @@ Test(bus, odd_urls_are_refused)
 {
     struct err e = {0};
 
-    cr_assert(bus_url_check("amqp://u:p@host:5672/vhost", &e));
-    cr_assert(bus_url_check("amqp://host", &e));
-    cr_assert(!bus_url_check("http://host", &e));
-    cr_assert(!bus_url_check("amqps://host", &e));
-    cr_assert(!bus_url_check("amqp://host:notaport", &e));
-    cr_assert(!bus_url_check("", &e));
+    cr_assert(bus_url_check("amqp://u:p@host:5672/vhost", NULL, &e));
+    cr_assert(bus_url_check("amqp://host", NULL, &e));
+    cr_assert(bus_url_check("amqp://10.0.0.1", "ca.pem", &e));
+    cr_assert(bus_url_check("amqps://host", "ca.pem", &e));
+    cr_assert(!bus_url_check("amqps://host", NULL, &e), "nobody to trust");
+    cr_assert(!bus_url_check("amqps://host", "", &e), "nobody to trust");
+    cr_assert(!bus_url_check("amqps://10.0.0.1", "ca.pem", &e), "an address has no certificate");
+    cr_assert(!bus_url_check("http://host", NULL, &e));
+    cr_assert(!bus_url_check("amqp://host:notaport", NULL, &e));
+    cr_assert(!bus_url_check("", NULL, &e));
 }

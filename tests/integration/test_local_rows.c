@@ -568,6 +568,23 @@ Test(local_rows, who_is_short_asks_again_until_he_is_not)
     cr_assert(harness_await(nothing_is_lacking, &w, SETTLE_MS), "until nobody waits");
 }
 
+Test(local_rows, what_is_in_transit_is_summed_over_all_pages)
+{
+    auto_world struct world w;
+
+    start(&w, 2);
+    announce(&w, "ad-1", 1, 100);
+    announce(&w, "ad-2", 1, 60);
+    const cJSON *json = get(&w, 0, "/rows?peer=b&in_transit=true&limit=1");
+    cr_expect_eq(cJSON_GetArraySize(member(json, "rows")), 1);
+    cr_expect_eq(member(json, "in_transit_rows")->valuedouble, 2);
+    cr_expect_eq(member(json, "in_transit_units")->valuedouble, 80);
+    collect_in_transit(&w, 0, "&in_transit=true");
+    settle(&w);
+    json = get(&w, 0, "/rows?peer=b&in_transit=true");
+    cr_expect_eq(member(json, "in_transit_units")->valuedouble, 0);
+}
+
 Test(local_rows, a_receiver_whose_receipt_was_lost_says_it_again)
 {
     auto_world struct world w;

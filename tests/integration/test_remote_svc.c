@@ -27,37 +27,83 @@
 
 /* ---- local-svc and meta-svc of one data centre, as far as remote-svc sees them */
 
+#define MORE_MAX 3000
+
 struct fake {
     struct httpd *httpd;
     struct metrics *metrics;
     char url[64];
     const char *peer;
     pthread_mutex_t lock;           /* guards all below */
-    int64_t sent, echoed, revision; /* one row, of one window */
+    int64_t sent, echoed, revision; /* one row, of one window, in which units move */
     int64_t received, posts;
     int64_t definitions, applied; /* ours, by number; theirs, up to */
     int status;                   /* instead of taking rows; 0: none */
+
+    /* More windows, w-1 and so on, in which nothing moves. */
+    int more;
+    int64_t versions[MORE_MAX + 1], revisions[MORE_MAX + 1];
+    int64_t heard_versions[MORE_MAX + 1]; /* what the peer told of its own */
+    int64_t heard;                        /* how many rows of them came */
+    int64_t news, pages,
+        looks; /* rows of them told as news, pages given, and asks for the sums alone */
 };
 
-static void write_row(struct js_writer *w, const struct fake *f)
+static void write_row(struct js_writer *w, const struct fake *f, int i)
 {
+    char cap[16];
+
+    snprintf(cap, sizeof(cap), "w-%06d", i);
     js_object(w, NULL);
     js_text(w, "peer", f->peer);
-    js_text(w, "cap", "ad-1");
+    js_text(w, "cap", i == 0 ? "ad-1" : cap);
     js_text(w, "starts_at", WINDOW);
-    js_i64(w, "sent", f->sent);
-    js_i64(w, "received", f->received);
-    js_i64(w, "version", f->revision);
-    js_i64(w, "echoed", f->echoed);
+    js_i64(w, "sent", i == 0 ? f->sent : 0);
+    js_i64(w, "received", i == 0 ? f->received : 0);
+    js_i64(w, "version", i == 0 ? f->revision : f->versions[i]);
+    js_i64(w, "echoed", i == 0 ? f->echoed : 0);
     js_object_end(w);
 }
 
-static void write_rows(struct js_writer *w, const struct fake *f, bool any)
+static void write_news(struct js_writer *w, struct fake *f, int64_t since)
 {
     js_array(w, "rows");
-    if (any)
-        write_row(w, f);
+    for (int i = 0; i <= f->more; i++) {
+        if (since >= (i == 0 ? f->revision : f->revisions[i]))
+            continue;
+        f->news += i > 0;
+        write_row(w, f, i);
+    }
     js_array_end(w);
+}
+
+/* A page from the cursor on; the window's number is at its end. */
+static void write_page(struct js_writer *w, struct fake *f, const struct httpd_request *req)
+{
+    const char *after = httpd_query(req, "after"), *limit = httpd_query(req, "limit");
+    const bool in_transit = httpd_query(req, "in_transit"), any = f->sent > f->echoed;
+    int i = after && strncmp(after, "w-", 2) == 0 ? atoi(after + 2) + 1 : after ? 1 : 0;
+    const int end = in_transit ? any : f->more + 1, most = atoi(limit);
+    char next[64];
+
+    if (most == 1)
+        f->looks++;
+    else
+        f->pages++;
+    js_array(w, "rows");
+    for (int n = 0; i < end && n < most; i++, n++)
+        write_row(w, f, i);
+    js_array_end(w);
+    if (i < end) {
+        snprintf(next, sizeof(next), i == 1 ? "ad-1/" WINDOW : "w-%06d/" WINDOW, i - 1);
+        js_text(w, "next", next);
+    } else {
+        js_null(w, "next");
+    }
+    if (in_transit) {
+        js_i64(w, "in_transit_rows", any);
+        js_i64(w, "in_transit_units", f->sent - f->echoed);
+    }
 }
 
 /* GET /rows: news, or what is in transit, or everything; it never waits long. */
@@ -72,13 +118,15 @@ static bool get_rows(void *arg, const struct httpd_request *req, struct httpd_re
     if (since && !num_parse_i64(since, 0, UNITS_MAX, &known, e))
         return false;
     pthread_mutex_lock(&f->lock);
-    bool any = since ? f->revision > known
-                     : f->revision > 0 && (!httpd_query(req, "in_transit") || f->sent > f->echoed);
+    bool any = !since || f->revision > known;
     js_object(&w, NULL);
-    js_i64(&w, "revision", f->revision);
-    js_bool(&w, "more", false);
-    write_rows(&w, f, any);
-    js_null(&w, "next");
+    if (since) {
+        js_i64(&w, "revision", f->revision);
+        js_bool(&w, "more", false);
+        write_news(&w, f, known);
+    } else {
+        write_page(&w, f, req);
+    }
     js_object_end(&w);
     pthread_mutex_unlock(&f->lock);
     if (!any)
@@ -89,6 +137,23 @@ static bool get_rows(void *arg, const struct httpd_request *req, struct httpd_re
 static int64_t number(const cJSON *object, const char *name)
 {
     return (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+/* True if it is of the window in which units move. */
+static bool hear_row(struct fake *f, const cJSON *row)
+{
+    const char *cap = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(row, "cap"));
+    int i = strncmp(cap, "w-", 2) == 0 ? atoi(cap + 2) : 0;
+
+    cr_assert(i >= 0 && i <= MORE_MAX);
+    if (i > 0) {
+        f->heard++;
+        f->heard_versions[i] = number(row, "version");
+        return false;
+    }
+    f->received = number(row, "sent") > f->received ? number(row, "sent") : f->received;
+    f->echoed = number(row, "received") > f->echoed ? number(row, "received") : f->echoed;
+    return true;
 }
 
 /* POST /rows: credits, and answers with its own row so that the sender hears the echo. */
@@ -105,16 +170,19 @@ static bool post_rows(void *arg, const struct httpd_request *req, struct httpd_r
     pthread_mutex_lock(&f->lock);
     f->posts++;
     bool ok = !f->status || err_set(e, err_kind_of_status(f->status), "as the test wants it");
+    bool any = false;
     cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(body, "rows"))
     {
         if (!ok)
             break;
-        f->received = number(row, "sent") > f->received ? number(row, "sent") : f->received;
-        f->echoed = number(row, "received") > f->echoed ? number(row, "received") : f->echoed;
+        any = hear_row(f, row) || any;
     }
-    f->revision++;
+    f->revision += any;
     js_object(&w, NULL);
-    write_rows(&w, f, ok);
+    js_array(&w, "rows");
+    if (any)
+        write_row(&w, f, 0);
+    js_array_end(&w);
     js_object_end(&w);
     pthread_mutex_unlock(&f->lock);
     return ok;
@@ -237,6 +305,20 @@ static void fake_send(struct fake *f, int64_t units)
     pthread_mutex_unlock(&f->lock);
 }
 
+/* So many more windows change; the others hear it at once, or it is left to the rounds. */
+static void fake_touch(struct fake *f, int first, int count, bool is_news)
+{
+    pthread_mutex_lock(&f->lock);
+    f->more = first + count - 1 > f->more ? first + count - 1 : f->more;
+    f->revision += is_news;
+    for (int i = first; i < first + count; i++) {
+        f->versions[i]++;
+        if (is_news)
+            f->revisions[i] = f->revision;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
 static int64_t fake_read(struct fake *f, const int64_t *member)
 {
     pthread_mutex_lock(&f->lock);
@@ -308,6 +390,13 @@ static void side_begin(struct side *s, const struct side *o)
     };
 }
 
+/* As it is, with another setting. */
+static void side_again(struct side *s)
+{
+    s->app = remote_app_stop(s->app);
+    side_up(s);
+}
+
 static void begin(void)
 {
     log_level_set(LOG_ERROR);
@@ -342,7 +431,7 @@ struct wish {
     struct side *side;
     const int64_t *member;
     int64_t value;
-    const char *state;
+    const char *array_member, *state;
 };
 
 static bool has_value(void *arg)
@@ -359,28 +448,46 @@ static bool has_value(void *arg)
                       SOON_MS),                                                                    \
         "%s of %s stays at %lld", #name, (s).dc, (long long)fake_read(&(s).fake, &(s).fake.name))
 
-/* GET /peers says so of the other one. */
-static bool has_state(void *arg)
+/* GET /peers says so: of the other one, or of whom was refused. */
+static bool says(struct side *s, const char *array, const char *member, const char *value)
 {
-    const struct wish *w = arg;
-    auto_client struct client *client =
-        client_new("remote-svc", (int)httpd_port(w->side->app->httpd));
+    auto_client struct client *client = client_new("remote-svc", (int)httpd_port(s->app->httpd));
     struct answer answer = {0};
     struct err e = {0};
+    const cJSON *row = NULL;
+    bool found = false;
 
     if (!client_expect(client, 200, "GET", "/peers", NULL, &answer, &e))
         return false;
-    const cJSON *peer =
-        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(answer.json, "peers"), 0);
-    const cJSON *state = cJSON_GetObjectItemCaseSensitive(peer, "state");
-    return state && strcmp(state->valuestring, w->state) == 0;
+    cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(answer.json, array))
+    {
+        auto_free char *text =
+            cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(row, member));
+        found = found || (text && strcmp(text, value) == 0);
+    }
+    return found;
+}
+
+static bool has_state(void *arg)
+{
+    const struct wish *w = arg;
+
+    return says(w->side, "peers", w->array_member, w->state);
+}
+
+static void expect_of_peer(struct side *s, const char *member, const char *value)
+{
+    struct wish w = {.side = s, .array_member = member, .state = value};
+
+    cr_assert(harness_await(has_state, &w, SOON_MS), "%s never says %s: %s", s->dc, member, value);
 }
 
 static void expect_state(struct side *s, const char *state)
 {
-    struct wish w = {.side = s, .state = state};
+    char quoted[32];
 
-    cr_assert(harness_await(has_state, &w, SOON_MS), "%s never says %s", s->dc, state);
+    snprintf(quoted, sizeof(quoted), "\"%s\"", state);
+    expect_of_peer(s, "state", quoted);
 }
 
 static void expect_both_up(void)
@@ -392,6 +499,11 @@ static void expect_both_up(void)
 static int64_t refused(struct side *s, const char *reason)
 {
     return metric_value(metric_at(s->app->metrics.refused, reason, NULL, NULL));
+}
+
+static bool has_refused(void *arg)
+{
+    return refused(&west, "local_svc") > *(int64_t *)arg;
 }
 
 /* ---- claims */
@@ -460,15 +572,215 @@ Test(remote_svc, a_local_svc_that_is_away_gets_it_later)
     EXPECT_SOON(east, echoed, 100);
 }
 
+/* Whatever it fails at: a message that always fails must not come for ever. */
+static void expect_refused(int status)
+{
+    int64_t before = refused(&west, "local_svc");
+
+    fake_answer(&west.fake, status);
+    fake_send(&east.fake, 100);
+    cr_assert(harness_await(has_refused, &before, SOON_MS), "%d is not counted", status);
+    fake_answer(&west.fake, 0);
+}
+
 Test(remote_svc, what_local_svc_refuses_is_counted_and_not_repeated_for_ever)
 {
     expect_both_up();
-    fake_answer(&west.fake, 400);
-    fake_send(&east.fake, 100);
-    EXPECT_SOON(west, posts, 1);
-    fake_answer(&west.fake, 0);
+    expect_refused(400);
     EXPECT_SOON(west, received, 100);
-    cr_assert(refused(&west, "local_svc") >= 1);
+    expect_refused(500);
+    EXPECT_SOON(west, received, 200);
+    cr_assert(says(&west, "refused", "reason", "\"local_svc\""));
+    cr_assert(says(&west, "refused", "from", "\"east\""));
+}
+
+/* ---- rounds */
+
+#define PENDING_MAX 1000 /* two pages */
+
+static int64_t pending(struct side *s)
+{
+    return outgoing_count(s->app->links[0].peer.rows);
+}
+
+/* East's rows, and how many of them ever waited at once. */
+struct stream {
+    int first, count;
+    int64_t pending_max;
+};
+
+static bool is_told(void *arg)
+{
+    struct stream *st = arg;
+    int64_t waiting = pending(&east);
+    bool ok = true;
+
+    st->pending_max = waiting > st->pending_max ? waiting : st->pending_max;
+    pthread_mutex_lock(&east.fake.lock);
+    pthread_mutex_lock(&west.fake.lock);
+    for (int i = st->first; i < st->first + st->count; i++)
+        ok = ok && west.fake.heard_versions[i] == east.fake.versions[i];
+    pthread_mutex_unlock(&west.fake.lock);
+    pthread_mutex_unlock(&east.fake.lock);
+    return ok;
+}
+
+static void expect_told(int first, int count)
+{
+    struct stream st = {.first = first, .count = count};
+
+    cr_assert(harness_await(is_told, &st, 3 * SOON_MS), "not all rows arrive");
+    cr_assert(st.pending_max <= PENDING_MAX, "%lld rows waited", (long long)st.pending_max);
+}
+
+struct metric_wish {
+    struct metric_series *series;
+    int64_t least;
+};
+
+static bool is_reached(void *arg)
+{
+    const struct metric_wish *w = arg;
+
+    return metric_value(w->series) >= w->least;
+}
+
+/* So many more. */
+static void expect_more(struct metric_series *series, int64_t more, const char *what)
+{
+    struct metric_wish w = {series, metric_value(series) + more};
+
+    cr_assert(harness_await(is_reached, &w, 3 * SOON_MS), "not soon: %s", what);
+}
+
+#define METRIC(s, name) ((s).app->links[0].peer.metrics.name)
+
+Test(remote_svc, a_round_is_a_stream_of_pages_and_the_next_tells_only_what_changed)
+{
+    fake_touch(&east.fake, 1, MORE_MAX, false);
+    east.config.sync_ms = 1000;
+    east.config.queue_rows_max = 10000;
+    east.config.lost_ms = west.config.lost_ms = 60000;
+    side_again(&west);
+    side_again(&east);
+    expect_told(1, MORE_MAX);
+
+    /* A round that was under way when west was found is over with the second. */
+    expect_more(METRIC(east, rounds), 2, "two rounds");
+    int64_t heard = fake_read(&west.fake, &west.fake.heard);
+    expect_more(METRIC(east, rounds), 2, "two more rounds");
+    cr_assert(fake_read(&west.fake, &west.fake.heard) == heard, "told again without need");
+    fake_touch(&east.fake, 700, 7, false);
+    expect_told(700, 7);
+    expect_more(METRIC(east, rounds), 1, "one more round");
+    cr_assert(fake_read(&west.fake, &west.fake.heard) == heard + 7, "told again without need");
+}
+
+Test(remote_svc, a_restart_replays_no_news_and_tells_everything_in_a_round)
+{
+    east.app = remote_app_stop(east.app);
+    fake_touch(&east.fake, 1, MORE_MAX, true);
+    side_up(&east);
+    expect_told(1, MORE_MAX);
+    cr_assert(fake_read(&east.fake, &east.fake.news) == 0, "news are replayed");
+    fake_touch(&east.fake, 5, 5, true);
+    expect_told(5, 5);
+}
+
+Test(remote_svc, a_peer_that_was_found_again_gets_its_round_at_once)
+{
+    fake_touch(&east.fake, 1, MORE_MAX, false);
+    side_again(&east);
+    expect_told(1, MORE_MAX);
+    west.app = remote_app_stop(west.app);
+    expect_state(&east, "lost");
+    /* What it was told went where its broker forgets it. */
+    rabbit_purge(west.broker, "volumecap.west");
+    pthread_mutex_lock(&west.fake.lock);
+    memset(west.fake.heard_versions, 0, sizeof(west.fake.heard_versions));
+    pthread_mutex_unlock(&west.fake.lock);
+    side_up(&west);
+    expect_told(1, MORE_MAX);
+}
+
+/* West is there all the time, and only its broker loses what waited for it. */
+Test(remote_svc, a_peer_that_misses_messages_says_so_and_is_told_everything)
+{
+    east.config.lost_ms = west.config.lost_ms = 60000;
+    east.config.sync_ms = 10000;
+    side_again(&west);
+    side_again(&east);
+    expect_both_up();
+    fake_answer(&west.fake, 503);
+    /* One message each: more than the consumer fetches ahead. */
+    for (int i = 1; i <= 60; i++) {
+        struct metric_wish w = {METRIC(east, sent_rows), metric_value(METRIC(east, sent_rows)) + 1};
+        fake_touch(&east.fake, i, 1, true);
+        cr_assert(harness_await(is_reached, &w, SOON_MS), "not published");
+    }
+    rabbit_purge(west.broker, "volumecap.west");
+    fake_answer(&west.fake, 0);
+    expect_told(1, 60);
+}
+
+Test(remote_svc, a_broker_that_is_away_costs_local_svc_no_pages)
+{
+    expect_both_up();
+    rabbit_kill(west.broker);
+    expect_of_peer(&east, "broker", "\"down\"");
+    fake_send(&east.fake, 70);
+    EXPECT_SOON(east, looks, fake_read(&east.fake, &east.fake.looks) + 2);
+    int64_t pages = fake_read(&east.fake, &east.fake.pages);
+    EXPECT_SOON(east, looks, fake_read(&east.fake, &east.fake.looks) + 3);
+    cr_assert(fake_read(&east.fake, &east.fake.pages) == pages, "pages were read in vain");
+    /* The sums are right all the same. */
+    expect_of_peer(&east, "units_in_transit", "70");
+    rabbit_restart(west.broker);
+    EXPECT_SOON(west, received, 70);
+    expect_of_peer(&east, "units_in_transit", "0");
+}
+
+/* ---- what operators see */
+
+Test(remote_svc, a_link_that_works_one_way_only_is_shown)
+{
+    expect_both_up();
+    expect_of_peer(&east, "hears_us", "true");
+    expect_of_peer(&west, "hears_us", "true");
+    /* East speaks to nobody any more, and is spoken to. */
+    snprintf(east.peers, sizeof(east.peers), "west=amqp://guest:guest@127.0.0.1:1/");
+    side_again(&east);
+    expect_state(&west, "lost");
+    expect_of_peer(&west, "hears_us", "null");
+    expect_state(&east, "up");
+    expect_of_peer(&east, "hears_us", "false");
+    expect_of_peer(&east, "broker", "\"down\"");
+    cr_assert(metric_value(METRIC(east, hears_us)) == 0 && metric_value(METRIC(east, up)) == 1);
+}
+
+Test(remote_svc, a_broker_without_the_peers_queue_is_shown)
+{
+    expect_both_up();
+    west.app = remote_app_stop(west.app);
+    cr_assert(rabbit_ctl(west.broker, NULL, "delete_queue", "volumecap.west", NULL));
+    expect_of_peer(&east, "broker", "\"no_queue\"");
+    side_up(&west);
+    expect_of_peer(&east, "broker", "\"connected\"");
+    expect_both_up();
+}
+
+Test(remote_svc, the_metrics_are_clean_for_promtool)
+{
+    auto_buf struct buf out = BUF_INIT(0);
+
+    cr_assert(system("command -v promtool > /dev/null") == 0, "promtool is not installed");
+    expect_both_up();
+    metrics_write(east.app->registry, &out);
+    cr_assert(strstr(buf_text(&out), "\nvolumecap_peer_up{peer=\"west\"} 1\n"));
+    FILE *promtool = popen("promtool check metrics", "w");
+    cr_assert_not_null(promtool);
+    cr_assert(fputs(buf_text(&out), promtool) >= 0);
+    cr_assert(pclose(promtool) == 0);
 }
 
 /* ---- forgers */
@@ -536,6 +848,7 @@ static void forge(struct forgery f)
 {
     struct bus_sender *s = NULL;
     struct err e = {0};
+    char shown[32];
     const struct bus_sender_config config = {.name = "forger",
                                              .url = rabbit_url(west.broker),
                                              .queue = "volumecap.west",
@@ -546,6 +859,8 @@ static void forge(struct forgery f)
     cr_assert(harness_await(is_counted, &f, SOON_MS), "not counted as %s", f.reason);
     (void)bus_sender_stop(s);
     cr_assert(fake_read(&west.fake, &west.fake.received) == 0, "%s was believed", f.reason);
+    snprintf(shown, sizeof(shown), "\"%s\"", f.reason);
+    cr_assert(says(&west, "refused", "reason", shown), "%s is not shown", f.reason);
 }
 
 #define HONEST .from = "east", .to = "west", .key_id = "k1", .secret = KEY_EAST, .body = ROWS

@@ -181,6 +181,18 @@ Test(metric, threads_that_meet_on_new_series_lose_no_count)
     metrics_free(m);
 }
 
+Test(metric, a_gauge_of_seconds_is_set_in_nanoseconds)
+{
+    struct metrics *m = metrics_new();
+    auto_buf struct buf out = BUF_INIT(0);
+
+    metric_put(metric_new(m, METRIC_GAUGE_SECONDS, "volumecap_difference_seconds", "A.", NULL),
+               -2500000000);
+    metrics_write(m, &out);
+    cr_expect(strstr(buf_text(&out), "\nvolumecap_difference_seconds -2.500000000\n"));
+    metrics_free(m);
+}
+
 Test(metric, promtool_finds_nothing_to_say)
 {
     cr_assert(access("/usr/bin/promtool", X_OK) == 0, "promtool is not installed");
@@ -191,6 +203,7 @@ Test(metric, promtool_finds_nothing_to_say)
                     1);
     metric_new(m, METRIC_COUNTER, "volumecap_calls_total", "B.", NULL);
     metric_put(metric_new(m, METRIC_GAUGE, "volumecap_ledger_bytes", "C.", NULL), 9);
+    metric_put(metric_new(m, METRIC_GAUGE_SECONDS, "volumecap_age_seconds", "E.", NULL), 9);
     metric_observe(
         metric_at(metric_new(m, METRIC_HISTOGRAM_COUNT, "volumecap_batch_items", "D.", "a,b"),
                   "1\n", "\"2\"", NULL),

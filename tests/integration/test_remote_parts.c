@@ -1,0 +1,245 @@
+/* The parts of remote-svc that need no other process. */
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/io/deflate.h"
+#include "common/io/sign.h"
+#include "services/remote-svc/envelope.h"
+#include "services/remote-svc/outgoing.h"
+#include "services/remote-svc/refusals.h"
+#include "services/remote-svc/told.h"
+#include "tests/harness/proc.h"
+
+static struct span text(const char *s)
+{
+    return (struct span){.text = s, .len = strlen(s)};
+}
+
+/* ---- told */
+
+Test(told, is_what_was_noted_last)
+{
+    struct told *t = told_new(1000);
+
+    cr_assert(!told_is(t, "a", text("1")));
+    told_note(t, "a", text("1"));
+    told_note(t, "b", text("1"));
+    cr_assert(told_is(t, "a", text("1")));
+    told_note(t, "a", text("2"));
+    cr_assert(!told_is(t, "a", text("1")));
+    cr_assert(told_is(t, "a", text("2")) && told_is(t, "b", text("1")));
+    told_forget(t);
+    cr_assert(!told_is(t, "a", text("2")) && told_count(t) == 0);
+    (void)told_free(t);
+}
+
+static const char *key(int i)
+{
+    static char ret[32];
+
+    snprintf(ret, sizeof(ret), "cap-%d/2026-05-20T00:00:00Z", i);
+    return ret;
+}
+
+Test(told, remembers_no_more_than_it_may)
+{
+    struct told *t = told_new(5000);
+
+    for (int i = 0; i < 6000; i++)
+        told_note(t, key(i), text(key(i)));
+    cr_assert(told_count(t) == 5000);
+    for (int i = 0; i < 6000; i++)
+        cr_assert(told_is(t, key(i), text(key(i))) == (i < 5000), "%d", i);
+    (void)told_free(t);
+}
+
+Test(told, a_sweep_forgets_what_nobody_spoke_of_since_the_last)
+{
+    struct told *t = told_new(1000);
+
+    for (int i = 0; i < 100; i++)
+        told_note(t, key(i), text("1"));
+    told_sweep(t);
+    cr_assert(told_count(t) == 100);
+    for (int i = 0; i < 10; i++)
+        (void)told_is(t, key(i), text("1"));
+    told_note(t, key(50), text("2"));
+    told_sweep(t);
+    cr_assert(told_count(t) == 11);
+    cr_assert(told_is(t, key(9), text("1")) && told_is(t, key(50), text("2")));
+    cr_assert(!told_is(t, key(10), text("1")));
+    (void)told_free(t);
+}
+
+/* ---- outgoing */
+
+#define ROW(cap, version)                                                                          \
+    text("{\"cap\":\"" cap "\",\"starts_at\":\"2026-05-20T00:00:00Z\",\"version\":" version "}")
+
+Test(outgoing, what_was_taken_waits_again_only_if_it_differs)
+{
+    struct outgoing *o = outgoing_new(10);
+    auto_buf struct buf out = BUF_INIT(0);
+    bool is_put = false;
+
+    cr_assert(outgoing_put_untold(o, ROW("a", "1"), &is_put) && is_put);
+    cr_assert(outgoing_take(o, 10, 1000, &out) == 1);
+    cr_assert(outgoing_put_untold(o, ROW("a", "1"), &is_put) && !is_put);
+    cr_assert(outgoing_count(o) == 0);
+    cr_assert(outgoing_put_untold(o, ROW("a", "2"), &is_put) && is_put);
+    cr_assert(outgoing_put(o, ROW("a", "2")), "news are told in any case");
+    cr_assert(outgoing_take(o, 10, 1000, &out) == 1);
+    outgoing_forget(o);
+    cr_assert(outgoing_put_untold(o, ROW("a", "2"), &is_put) && is_put);
+    (void)outgoing_free(o);
+}
+
+Test(outgoing, what_found_no_room_was_not_told)
+{
+    struct outgoing *o = outgoing_new(1);
+    auto_buf struct buf out = BUF_INIT(0);
+    bool is_put = false;
+
+    cr_assert(outgoing_put(o, ROW("a", "1")));
+    cr_assert(!outgoing_put_untold(o, ROW("b", "1"), &is_put) && !is_put);
+    cr_assert(outgoing_take(o, 10, 1000, &out) == 1);
+    cr_assert(outgoing_put_untold(o, ROW("b", "1"), &is_put) && is_put);
+    (void)outgoing_free(o);
+}
+
+Test(outgoing, a_message_is_never_larger_than_asked_for)
+{
+    struct outgoing *o = outgoing_new(10);
+    auto_buf struct buf out = BUF_INIT(0);
+    const struct span row = ROW("a", "1");
+
+    cr_assert(outgoing_put(o, ROW("a", "1")) && outgoing_put(o, ROW("b", "1")) &&
+              outgoing_put(o, ROW("c", "1")));
+    cr_assert(outgoing_take(o, 10, 2 * row.len + 2, &out) == 2);
+    cr_assert(out.len == 2 * row.len + 1);
+    cr_assert(outgoing_take(o, 10, 1, &out) == 1, "one gets through always");
+    (void)outgoing_free(o);
+}
+
+/* ---- envelopes */
+
+/* Keys of two data centres, as their remote-svcs have them. */
+static struct sign_keys *keys(void)
+{
+    struct sign_keys *k = NULL;
+    struct err e = {0};
+    auto_free char *folder = folder_scratch();
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/keys", folder);
+    FILE *f = fopen(path, "we");
+    cr_assert(f);
+    fprintf(f, "east k1 %064d\nwest k1 %064d\n", 1, 2);
+    fclose(f);
+    cr_assert(sign_keys_load(path, &k, &e), "%s", e.msg);
+    return k;
+}
+
+static void seal_rows(const struct sign_keys *k, int rows, struct bus_message *m)
+{
+    for (int i = 0; i < rows; i++)
+        buf_printf(&m->body, "{\"cap\":\"cap-%d\",\"sent\":500,\"received\":0},", i);
+    envelope_seal(sign_key_of(k, "east", NULL), "west", ENVELOPE_ROWS, m);
+}
+
+Test(envelope, rows_travel_packed_and_come_out_as_they_were)
+{
+    auto_sign_keys struct sign_keys *k = keys();
+    struct bus_message plain = {.headers_count = 0}, m = {.headers_count = 0};
+    auto_envelope struct envelope e = {0};
+
+    seal_rows(k, 1, &plain);
+    cr_assert(!bus_header(&plain, "enc"), "what is small is not packed");
+    seal_rows(k, 500, &m);
+    cr_assert(m.body.len < 4000, "%zu bytes", m.body.len);
+    cr_assert(envelope_open(k, "west", &m, &e) == ENVELOPE_GOOD);
+    cr_assert(e.len > 20000 && e.kind == ENVELOPE_ROWS);
+    cr_assert(strncmp(e.text, plain.body.data, plain.body.len) == 0);
+    buf_done(&plain.body);
+    buf_done(&m.body);
+}
+
+Test(envelope, what_unpacks_to_too_much_is_refused)
+{
+    auto_sign_keys struct sign_keys *k = keys();
+    struct bus_message m = {.headers_count = 0};
+    auto_envelope struct envelope e = {0};
+
+    for (int i = 0; i < 3 << 20; i += 16)
+        buf_str(&m.body, "                ");
+    envelope_seal(sign_key_of(k, "east", NULL), "west", ENVELOPE_ROWS, &m);
+    cr_assert(m.body.len < 20000);
+    cr_assert(envelope_open(k, "west", &m, &e) == ENVELOPE_TOO_LARGE);
+    cr_assert(e.unpacked.len <= BUS_BODY_MAX);
+    buf_done(&m.body);
+}
+
+Test(envelope, how_it_is_packed_is_signed_too)
+{
+    auto_sign_keys struct sign_keys *k = keys();
+    struct bus_message m = {.headers_count = 0};
+    auto_envelope struct envelope e = {0};
+
+    seal_rows(k, 1, &m);
+    bus_header_set(&m, "enc", "deflate");
+    cr_assert(envelope_open(k, "west", &m, &e) == ENVELOPE_FORGED);
+    buf_done(&m.body);
+}
+
+/* ---- deflate */
+
+Test(deflate, refuses_what_is_damaged_or_cut_off)
+{
+    auto_buf struct buf packed = BUF_INIT(0);
+    auto_buf struct buf out = BUF_INIT(0);
+    struct err e = {0};
+
+    deflate_pack("so it goes, so it goes, so it goes", 34, &packed);
+    cr_assert(deflate_unpack(packed.data, packed.len, &out, &e));
+    cr_assert_str_eq(buf_text(&out), "so it goes, so it goes, so it goes");
+    cr_assert(!deflate_unpack(packed.data, packed.len - 1, &out, &e) && e.kind == ERR_INVALID);
+    cr_assert(!deflate_unpack(packed.data, 0, &out, &e) && e.kind == ERR_INVALID);
+    packed.data[packed.len - 1] ^= 1;
+    cr_assert(!deflate_unpack(packed.data, packed.len, &out, &e) && e.kind == ERR_INVALID);
+}
+
+/* ---- refusals */
+
+Test(refusals, are_counted_by_name_and_reason)
+{
+    struct refusals *r = refusals_new();
+    struct refusal rows[REFUSALS_MAX];
+
+    refusals_add(r, "east", "key");
+    refusals_add(r, "east", "key");
+    refusals_add(r, "east", "version");
+    refusals_add(r, "no name, \"at all\"", "stranger");
+    refusals_add(r, NULL, "stranger");
+    cr_assert(refusals_list(r, rows) == 3);
+    cr_assert_str_eq(rows[0].from, "east");
+    cr_assert(rows[0].count == 2 && rows[1].count == 1 && rows[2].count == 2);
+    cr_assert_str_eq(rows[2].from, "");
+    (void)refusals_free(r);
+}
+
+Test(refusals, keep_the_latest)
+{
+    struct refusals *r = refusals_new();
+    struct refusal rows[REFUSALS_MAX];
+    char name[16];
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "dc-%d", i);
+        refusals_add(r, name, "stranger");
+    }
+    cr_assert(refusals_list(r, rows) == REFUSALS_MAX);
+    cr_assert_str_eq(rows[REFUSALS_MAX - 1].from, "dc-99");
+    (void)refusals_free(r);
+}
