@@ -3,8 +3,11 @@
 #include "common/base/check.h"
 
 #define RATE_MAX (INT64_C(1) << 40)
-#define LOW_MS 2000   /* of demand: then others are asked */
-#define AHEAD_MS 5000 /* of demand: what is asked for, and what a donor keeps */
+#define LOW_MS 2000        /* of demand: then others are asked */
+#define AHEAD_MS 5000      /* of demand: what is asked for, and what a donor keeps */
+#define UNECHOED_MS 2000   /* in transit for so long: the peer may be away */
+#define UNANSWERED_MS 1000 /* asked for so long: the same */
+#define UNECHOED_PART 10   /* of this DC's share: no more may be in transit to who may be away */
 
 const char *const trade_verdict_names[] = {
 #define X(verdict, name) name,
@@ -21,7 +24,7 @@ bool trade_peer_is_sound(const struct trade_peer *q)
 {
     return is_amount(q->sent) && is_amount(q->received) && is_amount(q->echoed) &&
            q->echoed <= q->sent && is_amount(q->want) && is_amount(q->lack) && is_amount(q->burn) &&
-           is_amount(q->spent);
+           is_amount(q->spent) && q->unechoed_since_ms >= 0 && q->unanswered_since_ms >= 0;
 }
 
 int64_t trade_in_transit(const struct trade_peer *q)
@@ -32,6 +35,17 @@ int64_t trade_in_transit(const struct trade_peer *q)
 static int64_t demand(int64_t rate_milli, int64_t ms)
 {
     return mul_div(min_i64(max_i64(rate_milli, 0), RATE_MAX), ms, 1000000);
+}
+
+/* A window needs nothing for the time after it. */
+static int64_t ahead(const struct trade_context *ctx, int64_t ms)
+{
+    return min_i64(ms, ctx->ends_in_ms);
+}
+
+bool trade_is_within(int64_t ago_ms, int64_t ms)
+{
+    return ago_ms >= 0 && ago_ms < ms;
 }
 
 /*
@@ -52,68 +66,101 @@ static bool row_is_in_range(const struct trade_row *row)
            is_amount(row->spent) && row->rate_milli >= 0 && row->version >= 0;
 }
 
+/* Whoever asks again while units are on their way to him must not be sent them again. */
 static void take_hints(struct trade_result *t, const struct trade_row *row)
 {
     struct trade_peer *q = &t->peer;
+    int64_t on_its_way = q->sent - row->received, lack = max_i64(row->lack - on_its_way, 0);
 
-    t->pool.wanted_elsewhere += row->lack - q->lack;
+    t->pool.wanted_elsewhere += lack - q->lack;
     t->pool.spent_elsewhere += row->spent - q->spent;
-    q->want = row->want;
-    q->lack = row->lack;
-    q->burn = row->burn;
+    q->want = max_i64(row->want - on_its_way, 0);
+    q->lack = lack;
+    q->burn = max_i64(row->burn - on_its_way, 0);
     q->free = row->free;
     q->spent = row->spent;
     q->rate_milli = row->rate_milli;
     q->version = row->version;
+    q->unanswered_since_ms = 0;
 }
 
-void trade_send(struct pool *p, struct trade_peer *q, int64_t n)
+static void take_echo(struct trade_peer *q, int64_t received, int64_t now_ms)
+{
+    if (received <= q->echoed)
+        return;
+    q->echoed = received;
+    q->unechoed_since_ms = now_ms;
+}
+
+static void forget_part(int64_t *part, int64_t n)
+{
+    *part -= min_i64(*part, n);
+}
+
+/* Whatever it is sent for, it is so much less that the peer wishes for. */
+void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms)
 {
     CHECK(n >= 1 && n <= pool_free(p));
+    if (trade_in_transit(q) == 0)
+        q->unechoed_since_ms = now_ms;
     q->sent += n;
     p->sent += n;
+    p->wanted_elsewhere -= min_i64(q->lack, n);
+    forget_part(&q->want, n);
+    forget_part(&q->lack, n);
+    forget_part(&q->burn, n);
 }
 
 /*
  * Half of what this DC's own servers do not lack and their next seconds do not
- * need.  (If only the seconds counted, two that are short could hand the same
+ * need; in the window's last seconds all of it, since then no more can be
+ * needed.  (If only the seconds counted, two that are short could hand the same
  * units to and fro until a server takes them.)  If they need all of it but the
  * asker lacks units already: the part that the asker's demand has in both, and
  * at least one unit unless our own servers lack some too; so the last one goes
  * to where it is asked for.
  */
-static int64_t spare(const struct pool *p, const struct trade_peer *q)
+static int64_t spare(const struct pool *p, const struct trade_peer *q,
+                     const struct trade_context *ctx)
 {
-    int64_t free = pool_free(p), need = p->wanted + demand(p->rate_milli, AHEAD_MS);
+    int64_t free = pool_free(p), need = p->wanted + demand(p->rate_milli, ahead(ctx, AHEAD_MS));
 
     if (free > need)
-        return (free - need + 1) / 2;
+        return ctx->ends_in_ms <= AHEAD_MS ? free - need : (free - need + 1) / 2;
     if (q->lack == 0 || p->wanted > 0 || free == 0)
         return 0;
     int64_t here = min_i64(p->rate_milli, RATE_MAX), there = min_i64(q->rate_milli, RATE_MAX);
     return max_i64(1, here + there > 0 ? mul_div(free, there, here + there) : 0);
 }
 
-static void forget_part(int64_t *part, int64_t given)
+/*
+ * What may still be put on its way to a peer for it to spend.  If nothing has
+ * been heard of the last units for long, a tenth of the share, that is of all
+ * that this DC holds, spent or not: it does not shrink as the window goes on,
+ * and does not depend on how many DCs there are.  A single unit always.
+ */
+static int64_t risk(const struct pool *p, const struct trade_peer *q,
+                    const struct trade_context *ctx)
 {
-    *part -= min_i64(*part, given);
+    int64_t in_transit = trade_in_transit(q);
+
+    if (in_transit == 0 || trade_is_within(ctx->now_ms - q->unechoed_since_ms, UNECHOED_MS))
+        return UNITS_MAX;
+    return max_i64(max_i64(pool_holding(p) / UNECHOED_PART, 1) - in_transit, 0);
 }
 
-static void give(struct trade_result *t)
+/* What is to be burned is of no use to anyone here: it may wait in transit as well. */
+int64_t trade_give(struct pool *p, struct trade_peer *q, const struct trade_context *ctx)
 {
-    struct trade_peer *q = &t->peer;
-    int64_t range = UNITS_MAX - max_i64(t->pool.sent, q->sent);
-    int64_t to_burn = min_i64(q->burn, pool_free(&t->pool));
-    int64_t to_spend = min_i64(q->want, spare(&t->pool, q));
+    int64_t range = UNITS_MAX - max_i64(p->sent, q->sent);
+    int64_t to_burn = min_i64(q->burn, pool_free(p));
+    int64_t to_spend = min_i64(q->want, min_i64(spare(p, q, ctx), risk(p, q, ctx)));
+    int64_t given = min_i64(max_i64(to_burn, to_spend), range);
 
-    t->given = min_i64(max_i64(to_burn, to_spend), range);
-    if (t->given == 0)
-        return;
-    trade_send(&t->pool, q, t->given);
-    t->pool.wanted_elsewhere -= min_i64(q->lack, t->given);
-    forget_part(&q->want, t->given);
-    forget_part(&q->lack, t->given);
-    forget_part(&q->burn, t->given);
+    if (given == 0 || ctx->ends_in_ms == 0)
+        return 0;
+    trade_send(p, q, given, ctx->now_ms);
+    return given;
 }
 
 static enum pool_news news_of(const struct pool *before, const struct trade_result *t)
@@ -129,11 +176,12 @@ static enum pool_news news_of(const struct pool *before, const struct trade_resu
 }
 
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
-                                  const struct trade_row *row)
+                                  const struct trade_row *row, const struct trade_context *ctx)
 {
     struct trade_result t = {.pool = *p, .peer = *q};
+    bool is_newer = row->version > q->version;
 
-    CHECK(pool_is_sound(p) && trade_peer_is_sound(q));
+    CHECK(pool_is_sound(p) && trade_peer_is_sound(q) && ctx->ends_in_ms >= 0);
     if (!row_is_in_range(row) || is_absurd(p, q, row)) {
         t.verdict = TRADE_ABSURD;
         return t;
@@ -141,14 +189,15 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     t.credited = max_i64(row->sent - q->received, 0);
     t.pool.received += t.credited;
     t.peer.received += t.credited;
-    t.peer.echoed = max_i64(q->echoed, row->received);
-    if (row->version > q->version)
+    take_echo(&t.peer, row->received, ctx->now_ms);
+    if (is_newer)
         take_hints(&t, row);
     pool_burn_excess(&t.pool);
-    if (row->version > q->version)
-        give(&t);
+    if (is_newer)
+        t.given = trade_give(&t.pool, &t.peer, ctx);
     t.news = news_of(p, &t);
-    t.answer = t.credited > 0 || t.given > 0 || (row->version > q->version && row->lack > 0);
+    t.answer = t.credited > 0 || t.given > 0 || t.peer.want > q->want || t.peer.lack > q->lack;
+    t.answer_wish = is_newer && row->want > 0 && !t.answer;
 
     CHECK(pool_is_sound(&t.pool) && trade_peer_is_sound(&t.peer));
     return t;
@@ -170,61 +219,121 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
     };
 }
 
-/* What a peer could give, as far as we know. */
-static int64_t spare_there(const struct trade_peer *q)
+static bool is_silent(const struct trade_peer *q, const struct trade_context *ctx)
 {
-    return max_i64(q->free - demand(q->rate_milli, AHEAD_MS), 0);
+    return q->unanswered_since_ms > 0 &&
+           !trade_is_within(ctx->now_ms - q->unanswered_since_ms, UNANSWERED_MS);
 }
 
-/* Splits n over the peers in proportion to `weights`; evenly, rounded up, if those are unknown. */
-static int64_t part_of(int64_t n, int64_t weight, int64_t weights, size_t count)
+/* What a peer could give, as far as we know. */
+static int64_t spare_there(const struct trade_peer *q, const struct trade_context *ctx)
+{
+    int64_t kept = demand(q->rate_milli, ahead(ctx, AHEAD_MS));
+
+    return min_i64(max_i64(q->free - kept, 0), RATE_MAX);
+}
+
+/* Whom a wish is divided among, and what they have. */
+struct crowd {
+    int64_t count, spare, free;
+};
+
+static void join(struct crowd *c, const struct trade_peer *q, const struct trade_context *ctx)
+{
+    c->count++;
+    c->spare += spare_there(q, ctx);
+    c->free += min_i64(q->free, RATE_MAX);
+}
+
+/* Splits n over a crowd in proportion to `weights`; evenly, rounded up, if those are unknown. */
+static int64_t part_of(int64_t n, int64_t weight, int64_t weights, int64_t count)
 {
     if (n == 0)
         return 0;
     if (weights == 0)
-        return div_ceil(n, (int64_t)count);
+        return div_ceil(n, count);
     return min_i64(n, mul_div(n, weight, weights) + (weight > 0));
 }
 
 /* What our servers lack now, or soon will. */
-static struct trade_ask needs(const struct pool *p)
+static struct trade_ask needs(const struct pool *p, const struct trade_context *ctx)
 {
     int64_t free = pool_free(p), abroad = pool_abroad(p);
 
-    if (!p->accepts || (p->wanted == 0 && free >= demand(p->rate_milli, LOW_MS)))
+    if (!p->accepts || (p->wanted == 0 && free >= demand(p->rate_milli, ahead(ctx, LOW_MS))))
         return (struct trade_ask){0};
-    int64_t target = p->wanted + max_i64(demand(p->rate_milli, AHEAD_MS), 1);
+    int64_t target = p->wanted + max_i64(demand(p->rate_milli, ahead(ctx, AHEAD_MS)), 1);
     return (struct trade_ask){
         .want = min_i64(max_i64(target - free, 0), abroad),
         .lack = min_i64(max_i64(p->wanted - free, 0), abroad),
     };
 }
 
-bool trade_is_needed(const struct pool *p)
+bool trade_is_needed(const struct pool *p, const struct trade_context *ctx)
 {
-    return needs(p).want > 0 || pool_pending(p) > 0;
+    return ctx->ends_in_ms > 0 && (needs(p, ctx).want > 0 || pool_pending(p) > 0);
+}
+
+static struct trade_ask part_for(const struct trade_peer *q, const struct trade_ask *all,
+                                 const struct crowd *among, const struct trade_context *ctx)
+{
+    int64_t spare = spare_there(q, ctx);
+    int64_t burn = part_of(all->burn, min_i64(q->free, RATE_MAX), among->free, among->count);
+
+    return (struct trade_ask){
+        .want = min_i64(part_of(all->want, spare, among->spare, among->count) + burn, UNITS_MAX),
+        .lack = min_i64(part_of(all->lack, spare, among->spare, among->count) + burn, UNITS_MAX),
+        .burn = burn,
+    };
 }
 
 void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
-                struct trade_ask *ret)
+                const struct trade_context *ctx, struct trade_ask *ret)
 {
-    struct trade_ask all = needs(p);
-    int64_t burn = pool_pending(p), spares = 0, frees = 0;
+    struct crowd everyone = {0}, talking = {0};
+    struct trade_ask all = needs(p, ctx);
 
+    all.burn = pool_pending(p);
+    for (size_t j = 0; j < count; j++)
+        ret[j] = (struct trade_ask){0};
+    if (ctx->ends_in_ms == 0 || (all.want == 0 && all.burn == 0))
+        return;
     for (size_t j = 0; j < count; j++) {
-        spares += min_i64(spare_there(&peers[j]), RATE_MAX);
-        frees += min_i64(peers[j].free, RATE_MAX);
+        join(&everyone, &peers[j], ctx);
+        if (!is_silent(&peers[j], ctx))
+            join(&talking, &peers[j], ctx);
     }
-    for (size_t j = 0; j < count; j++) {
-        int64_t spare_j = min_i64(spare_there(&peers[j]), RATE_MAX);
-        int64_t burn_j = part_of(burn, min_i64(peers[j].free, RATE_MAX), frees, count);
+    for (size_t j = 0; j < count; j++)
+        ret[j] = part_for(&peers[j], &all, is_silent(&peers[j], ctx) ? &everyone : &talking, ctx);
+}
 
-        ret[j] = (struct trade_ask){
-            .want = min_i64(part_of(all.want, spare_j, spares, count) + burn_j, UNITS_MAX),
-            .lack = min_i64(part_of(all.lack, spare_j, spares, count) + burn_j, UNITS_MAX),
-            .burn = burn_j,
-        };
-    }
+void trade_note_ask(struct trade_peer *q, const struct trade_ask *ask, int64_t now_ms)
+{
+    if (ask->want == 0)
+        q->unanswered_since_ms = 0;
+    else if (q->unanswered_since_ms == 0)
+        q->unanswered_since_ms = now_ms;
+}
+
+/* More than before, or that nobody lacks anything any more: so that others need not hand back. */
+static bool asks_anew(const struct trade_ask *told, const struct trade_ask *now)
+{
+    return now->want > told->want || now->lack > told->lack || now->burn > told->burn ||
+           (told->lack > 0 && now->lack == 0);
+}
+
+/* So much more that it must not wait: it cannot double often. */
+static bool asks_much_more(const struct trade_ask *told, const struct trade_ask *now)
+{
+    return now->want / 2 > told->want || now->lack / 2 > told->lack || now->burn / 2 > told->burn ||
+           (told->want == 0 && now->want > 0) || (told->lack == 0 && now->lack > 0);
+}
+
+bool trade_is_to_be_told(const struct trade_ask *told, const struct trade_ask *now, int64_t ago_ms)
+{
+    if (trade_is_within(ago_ms, TRADE_TELL_EVERY_MS))
+        return asks_much_more(told, now);
+    return asks_anew(told, now) || (now->want > 0 && !trade_is_within(ago_ms, TRADE_ASK_AGAIN_MS));
 }
 
 int64_t trade_share(int64_t total, size_t count, size_t index)

@@ -12,7 +12,7 @@
  * it back.
  *
  * The other members of a row (want, free, rate, spent) are hints: they steer
- * the policy, never safety.  Pure.
+ * the policy, never safety.  Pure: the time is an argument.
  */
 
 #include <stdbool.h>
@@ -36,6 +36,15 @@ struct trade_peer {
     int64_t spent;    /* consumed - refunded + presumed there; a part of pool.spent_elsewhere */
     int64_t rate_milli;
     int64_t version; /* of its last row: older ones carry no hints */
+    /* Since when it has not answered: a time of trade_context.now_ms. */
+    int64_t unechoed_since_ms;   /* with an echo of anything new, while units are in transit */
+    int64_t unanswered_since_ms; /* with a row, while it is asked for units; 0: it has, or is not */
+};
+
+/* The time, which steers the policy alone. */
+struct trade_context {
+    int64_t now_ms;     /* any real clock that the data centre's services share */
+    int64_t ends_in_ms; /* the window; 0: it is over, and nothing is asked for or given */
 };
 
 /* What DC i tells DC j. */
@@ -71,7 +80,8 @@ struct trade_result {
     int64_t credited;       /* units that arrived */
     int64_t given;          /* units sent in answer to its want */
     enum pool_news news;    /* for this DC's servers */
-    bool answer;            /* the peer should hear our row now */
+    bool answer;            /* the peer should hear our row now: units moved, or it asks for more */
+    bool answer_wish;       /* it asks again in vain: so it should, unless it did just now */
 };
 
 bool trade_peer_is_sound(const struct trade_peer *q);
@@ -79,9 +89,19 @@ bool trade_peer_is_sound(const struct trade_peer *q);
 /* On the way to this peer, or there and not yet echoed. */
 int64_t trade_in_transit(const struct trade_peer *q);
 
-/* Takes a row: credits what is new, remembers the hints, and gives what it can spare. */
+/*
+ * Takes a row: credits what is new, remembers the hints, and gives what it can
+ * spare.  Whoever asks knows only of what had arrived when he asked; what is
+ * on its way to him is asked for no more.
+ */
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
-                                  const struct trade_row *row);
+                                  const struct trade_row *row, const struct trade_context *ctx);
+
+/*
+ * Gives a peer that was left short what came free since.  Its wish is what its
+ * last row asked for, less all that was sent in the meantime.  Returns how much.
+ */
+int64_t trade_give(struct pool *p, struct trade_peer *q, const struct trade_context *ctx);
 
 /* What to ask a peer for; see struct trade_row. */
 struct trade_ask {
@@ -93,18 +113,33 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
                                const struct trade_ask *ask, int64_t version);
 
 /* Sends n units, 1 <= n <= free. */
-void trade_send(struct pool *p, struct trade_peer *q, int64_t n);
+void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms);
 
 /*
  * What to ask each peer for.  Units to be burned are asked of all in
  * proportion to what they have; what is missing for five seconds of demand of
- * those that can spare most, as soon as less than two seconds are left.
+ * those that can spare most, as soon as less than two seconds are left.  Nobody
+ * counts on a peer that has not answered for a second: it is asked as before,
+ * and the others as if it were not there.
  */
 void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
-                struct trade_ask *ret);
+                const struct trade_context *ctx, struct trade_ask *ret);
+
+/* What the last row to a peer asked for is now this; from here on it may be silent. */
+void trade_note_ask(struct trade_peer *q, const struct trade_ask *ask, int64_t now_ms);
+
+#define TRADE_TELL_EVERY_MS 20    /* news quicker than this are said in one row */
+#define TRADE_ASK_AGAIN_MS 250    /* an ask that was not met is said again so often */
+#define TRADE_ANSWER_EVERY_MS 100 /* who asks again in vain is answered no more often */
+
+/* Was it so short ago?  A clock that was set back must not silence anyone. */
+bool trade_is_within(int64_t ago_ms, int64_t ms);
+
+/* A peer that was told `told` so long ago: must it hear now that we ask for `now`? */
+bool trade_is_to_be_told(const struct trade_ask *told, const struct trade_ask *now, int64_t ago_ms);
 
 /* Would trade_plan() ask anyone for anything? */
-bool trade_is_needed(const struct pool *p);
+bool trade_is_needed(const struct pool *p, const struct trade_context *ctx);
 
 /* The even share of the index-th of `count` DCs; the remainder goes to the first. */
 int64_t trade_share(int64_t total, size_t count, size_t index);

@@ -76,7 +76,7 @@ static void retarget(struct store_pool *p, const struct peers *peers, const stru
     trading_share(p, peers, p->pool.minted - before.minted);
     if (a->total < before.requested)
         trading_send_home(p, peers, a->home);
-    trading_plan(p, peers);
+    trading_plan(p, peers, /* answered= */ -1);
 }
 
 /*

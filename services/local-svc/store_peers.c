@@ -9,7 +9,7 @@
 /* The columns of local.peer_row, in the order of the SQL below. */
 #define COUNTERS                                                                                   \
     "sent, received, echoed, want, lack, burn, free, spent, rate_milli, version,"                  \
-    " asked_want, asked_lack, asked_burn, told_at_ms"
+    " asked_want, asked_lack, asked_burn, told_at_ms, unechoed_since_ms, unanswered_since_ms"
 
 static const size_t counters[] = {
     offsetof(struct store_peer, row.sent),   offsetof(struct store_peer, row.received),
@@ -19,6 +19,8 @@ static const size_t counters[] = {
     offsetof(struct store_peer, row.rate_milli), offsetof(struct store_peer, row.version),
     offsetof(struct store_peer, asked.want), offsetof(struct store_peer, asked.lack),
     offsetof(struct store_peer, asked.burn), offsetof(struct store_peer, told_at_ms),
+    offsetof(struct store_peer, row.unechoed_since_ms),
+    offsetof(struct store_peer, row.unanswered_since_ms),
 };
 /* clang-format on */
 
@@ -136,18 +138,20 @@ bool store_peers_save(struct db_conn *c, const struct peers *peers, const struct
         return true;
     add_keys(&values, peers, pools, count, is_changed);
     add_values(&values, peers, pools, count);
-    return db_query(c,
-                    "INSERT INTO local.peer_row (cap, starts_at, peer, " COUNTERS ")"
-                    "SELECT k.cap, calendar.from_ms(k.starts_at_ms), k.peer, " COUNTERS
-                    "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-                    "              $15, $16, $17) AS k (cap, starts_at_ms, peer, " COUNTERS ")"
-                    "    ON CONFLICT (cap, starts_at, peer) DO UPDATE"
-                    "   SET (" COUNTERS ") = ROW (excluded.sent, excluded.received,"
-                    "       excluded.echoed, excluded.want, excluded.lack, excluded.burn,"
-                    "       excluded.free, excluded.spent, excluded.rate_milli, excluded.version,"
-                    "       excluded.asked_want, excluded.asked_lack, excluded.asked_burn,"
-                    "       excluded.told_at_ms)",
-                    values.params, values.count, NULL, e);
+    return db_query(
+        c,
+        "INSERT INTO local.peer_row (cap, starts_at, peer, " COUNTERS ")"
+        "SELECT k.cap, calendar.from_ms(k.starts_at_ms), k.peer, " COUNTERS
+        "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+        "              $15, $16, $17, $18, $19) AS k (cap, starts_at_ms, peer, " COUNTERS ")"
+        "    ON CONFLICT (cap, starts_at, peer) DO UPDATE"
+        "   SET (" COUNTERS ") = ROW (excluded.sent, excluded.received,"
+        "       excluded.echoed, excluded.want, excluded.lack, excluded.burn,"
+        "       excluded.free, excluded.spent, excluded.rate_milli, excluded.version,"
+        "       excluded.asked_want, excluded.asked_lack, excluded.asked_burn,"
+        "       excluded.told_at_ms, excluded.unechoed_since_ms,"
+        "       excluded.unanswered_since_ms)",
+        values.params, values.count, NULL, e);
 }
 
 bool store_peers_tell(struct db_conn *c, const struct peers *peers, const struct store_pool *pools,

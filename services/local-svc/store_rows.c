@@ -1,5 +1,6 @@
 #include "services/local-svc/store_rows.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -112,7 +113,8 @@ static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
     p->starts_in_ms = db_get_i64(rows, row, rest + 2);
     p->ends_in_ms = db_get_i64(rows, row, rest + 3);
     p->now_ms = db_get_i64(rows, row, rest + 4);
-    p->pool.home = db_get_bool(rows, row, rest + 5);
+    (void)snprintf(p->home, sizeof(p->home), "%s", db_get_text(rows, row, rest + 5));
+    p->pool.home = p->home[0] == '\0';
     p->changes = db_get_i64(rows, row, rest + 6);
     p->pool.accepts = p->state <= INTERVAL_OPEN && !p->pool.paused && p->ends_in_ms > 0;
 }
@@ -141,7 +143,7 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
                   "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
                   "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms,"
-                  "       p.home IS NULL, p.changes"
+                  "       coalesce(p.home, ''), p.changes"
                   "  FROM t, unnest($1, $2) WITH ORDINALITY AS k (cap, starts_at_ms, i)"
                   " CROSS JOIN LATERAL (SELECT * FROM local.pool WHERE " STORE_IS_KEY
                   "                     FOR UPDATE) p",

@@ -29,6 +29,7 @@ struct store_pool {
     int64_t starts_in_ms, ends_in_ms; /* real time; negative if it is past */
     int64_t now_ms;                   /* the database's real clock */
     int64_t changes;                  /* how often it was saved */
+    char home[NAME_SIZE];             /* "": here */
     bool is_changed;
     enum pool_news news;
     bool is_trading;          /* its rows for other data centres are needed */

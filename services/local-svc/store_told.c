@@ -19,12 +19,12 @@ struct source {
 
 /* clang-format off */
 #define COLUMNS                                                                                    \
-    "r.cap, r.peer, calendar.to_ms(r.starts_at), p.changes,"                                       \
+    "r.cap, r.peer, coalesce(p.home, ''), calendar.to_ms(r.starts_at), p.changes,"                                       \
     " p.minted, p.burned, p.received, p.sent, p.granted, p.returned, p.consumed, p.refunded,"      \
     " p.presumed, p.rate_milli,"                                                                   \
     " r.sent, r.received, r.echoed, r.asked_want, r.asked_lack, r.asked_burn"
 
-/* In the order of COLUMNS, from the third on. */
+/* In the order of COLUMNS, from the fourth on. */
 static const size_t members[] = {
     offsetof(struct source, starts_at_ms),  offsetof(struct source, changes),
     offsetof(struct source, pool.minted),   offsetof(struct source, pool.burned),
@@ -38,7 +38,8 @@ static const size_t members[] = {
 };
 /* clang-format on */
 
-#define REVISION_COLUMN (2 + (int)COUNT(members))
+#define TEXTS 3
+#define REVISION_COLUMN (TEXTS + (int)COUNT(members))
 
 void told_page_done(struct told_page *p)
 {
@@ -50,7 +51,7 @@ static void load_row(const struct db_rows *rows, int row, struct told_row *ret)
 {
     struct source s = {0};
 
-    columns_read(rows, row, 2, members, COUNT(members), &s);
+    columns_read(rows, row, TEXTS, members, COUNT(members), &s);
     *ret = (struct told_row){
         .key.starts_at_ms = s.starts_at_ms,
         .row = trade_row_for(&s.pool, &s.peer, &s.asked, s.changes),
@@ -58,6 +59,7 @@ static void load_row(const struct db_rows *rows, int row, struct told_row *ret)
     };
     (void)snprintf(ret->key.cap, sizeof(ret->key.cap), "%s", db_get_text(rows, row, 0));
     (void)snprintf(ret->peer, sizeof(ret->peer), "%s", db_get_text(rows, row, 1));
+    (void)snprintf(ret->home, sizeof(ret->home), "%s", db_get_text(rows, row, 2));
 }
 
 /* One row more than the limit was asked for: it only tells that there is more. */

@@ -178,18 +178,41 @@ static void decide_all(struct work *w)
     }
 }
 
-/* Those that are short ask other data centres; what is no more needed the trader withdraws. */
+/* Are other data centres asked for something, or could one that is short be given something? */
+static bool is_trading(const struct store_pool *p)
+{
+    const struct trade_context ctx = trading_context(p);
+
+    return p->is_found && (trade_is_needed(&p->pool, &ctx) ||
+                           (p->pool.wanted_elsewhere > 0 && pool_free(&p->pool) > 0));
+}
+
+static void trade(struct work *w, struct store_pool *p)
+{
+    const struct pool before = p->pool;
+
+    if (!pool_is_sound(&p->pool))
+        return;
+    trading_give(p, w->batch->peers);
+    trading_plan(p, w->batch->peers, /* answered= */ -1);
+    units_moved_add(&w->batch->moved, &before, &p->pool);
+}
+
+/*
+ * Those that are short ask other data centres; what is no more needed the
+ * trader withdraws.  What servers handed back goes to those who lack it.
+ */
 static bool plan_trades(struct db_conn *c, struct work *w, struct err *e)
 {
     const struct peers *peers = w->batch->peers;
 
     for (size_t i = 0; i < w->pools_count; i++)
-        w->pools[i].is_trading = w->pools[i].is_found && trade_is_needed(&w->pools[i].pool);
+        w->pools[i].is_trading = is_trading(&w->pools[i]);
     if (!store_peers_load(c, peers, w->pools, w->pools_count, w->peers, e))
         return false;
     for (size_t i = 0; i < w->pools_count; i++)
         if (w->pools[i].peers)
-            trading_plan(&w->pools[i], peers);
+            trade(w, &w->pools[i]);
     return true;
 }
 

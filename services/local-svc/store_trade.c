@@ -68,16 +68,6 @@ static void prepare(struct work *w)
     collect_pools(w, sorted);
 }
 
-/* Units for a window that is over are booked, and nothing more is given away from it. */
-static struct trade_row as_booked(const struct store_pool *p, const struct trade_row *row)
-{
-    struct trade_row booked = *row;
-
-    if (p->state >= INTERVAL_CLOSING)
-        booked.want = booked.lack = booked.burn = 0;
-    return booked;
-}
-
 static void apply(struct store_pool *p, struct store_peer *q, const struct trade_result *t)
 {
     p->is_changed = p->is_changed || memcmp(&p->pool, &t->pool, sizeof(t->pool)) != 0;
@@ -87,26 +77,60 @@ static void apply(struct store_pool *p, struct store_peer *q, const struct trade
     store_pool_add_news(p, t->news);
 }
 
+/*
+ * Two that could not hear each other may have defined a cap of the same name.
+ * Their windows may start at the same time, and share no unit.
+ */
+static bool is_same_home(const struct trade_batch *b, const struct store_pool *p,
+                         const struct told_row *told)
+{
+    const char *here = p->home[0] != '\0' ? p->home : b->peers->self;
+    const char *there = told->home[0] != '\0' ? told->home : b->peers->names[b->from];
+
+    return strcmp(here, there) == 0;
+}
+
+/* Two that are both short would else answer each other's wishes as fast as the network can. */
+static bool may_answer_wish(const struct store_pool *p, const struct store_peer *q)
+{
+    return !trade_is_within(p->now_ms - q->told_at_ms, TRADE_ANSWER_EVERY_MS);
+}
+
 static enum trade_outcome receive(struct work *w, const struct told_row *told, size_t pool)
 {
     struct store_pool *p = &w->pools[pool];
 
-    if (!p->is_found)
+    if (!p->is_found || !is_same_home(w->batch, p, told))
         return OUTCOME_UNKNOWN;
     struct store_peer *q = &p->peers[w->batch->from];
     if (!pool_is_sound(&p->pool) || !trade_peer_is_sound(&q->row))
         return OUTCOME_ABSURD;
 
-    const struct trade_row row = as_booked(p, &told->row);
+    /* Units for a window that is over are booked, and nothing more is given away from it. */
+    const struct trade_context ctx = trading_context(p);
     const struct pool before = p->pool;
-    struct trade_result t = trade_receive(&p->pool, &q->row, &row);
+    struct trade_result t = trade_receive(&p->pool, &q->row, &told->row, &ctx);
     if (t.verdict != TRADE_APPLIED)
         return OUTCOME_ABSURD;
     apply(p, q, &t);
     units_moved_add(&w->batch->moved, &before, &p->pool);
     /* It does not know of all that arrived here: the row that told it was lost. */
-    w->must_hear[pool] = w->must_hear[pool] || t.answer || told->echoed < q->row.received;
+    if (t.answer || told->echoed < q->row.received || (t.answer_wish && may_answer_wish(p, q)))
+        w->must_hear[pool] = true;
     return OUTCOME_APPLIED;
+}
+
+/* What arrived, and nobody here waits for any more, goes on to who was left short. */
+static void trade_on(struct work *w, size_t pool)
+{
+    struct store_pool *p = &w->pools[pool];
+    const struct pool before = p->pool;
+
+    if (!p->peers || !pool_is_sound(&p->pool))
+        return;
+    trading_give(p, w->batch->peers);
+    units_moved_add(&w->batch->moved, &before, &p->pool);
+    trading_plan(p, w->batch->peers, w->must_hear[pool] ? (int)w->batch->from : -1);
 }
 
 static void receive_all(struct work *w)
@@ -116,8 +140,7 @@ static void receive_all(struct work *w)
     for (size_t i = 0; i < w->batch->count; i++)
         w->batch->outcomes[i] = receive(w, &w->batch->rows[i], w->pool_of[i]);
     for (size_t i = 0; i < w->pools_count; i++)
-        if (w->pools[i].peers)
-            trading_plan(&w->pools[i], w->batch->peers);
+        trade_on(w, i);
 }
 
 static struct told_row row_for(const struct work *w, const struct store_pool *p)
@@ -130,6 +153,7 @@ static struct told_row row_for(const struct work *w, const struct store_pool *p)
     };
 
     memcpy(told.peer, w->batch->peers->names[w->batch->from], sizeof(told.peer));
+    memcpy(told.home, p->home, sizeof(told.home));
     return told;
 }
 
@@ -220,7 +244,7 @@ static bool find_asking(struct db_conn *c, struct again_tx *tx, struct err *e)
                   "                          AND calendar.to_ms(clock_timestamp())"
                   "   AND peer = ANY ($2)"
                   " ORDER BY cap, starts_at_ms LIMIT $3",
-                  DB_ARGS(db_i64(TRADING_ASK_AGAIN_MS), peers, db_i64(TRADE_POOLS_MAX)), &rows, e))
+                  DB_ARGS(db_i64(TRADE_ASK_AGAIN_MS), peers, db_i64(TRADE_POOLS_MAX)), &rows, e))
         return false;
     tx->count = (size_t)db_count(rows);
     for (size_t i = 0; i < tx->count; i++) {
@@ -242,7 +266,7 @@ static bool again_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
     for (size_t i = 0; i < tx->count; i++)
         if (tx->pools[i].peers && pool_is_sound(&tx->pools[i].pool))
-            trading_plan(&tx->pools[i], tx->peers);
+            trading_plan(&tx->pools[i], tx->peers, /* answered= */ -1);
     return save(c, tx->peers, tx->pools, tx->count, e);
 }
 

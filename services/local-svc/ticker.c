@@ -112,7 +112,7 @@ int64_t trader_tick(void *arg)
         failed(&e);
         return TICK_MS;
     }
-    return more ? TICK_MIN_MS : TRADING_ASK_AGAIN_MS;
+    return more ? TICK_MIN_MS : TRADE_ASK_AGAIN_MS;
 }
 
 static bool audit(struct local_app *app, struct err *e)

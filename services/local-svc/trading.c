@@ -2,21 +2,32 @@
 
 #include <string.h>
 
-/* News that follow each other quicker than this are said in one row. */
-#define TELL_EVERY_MS 20
+struct trade_context trading_context(const struct store_pool *p)
+{
+    return (struct trade_context){
+        .now_ms = p->now_ms,
+        .ends_in_ms = p->state < INTERVAL_CLOSING ? max_i64(p->ends_in_ms, 0) : 0,
+    };
+}
+
+static void note_told(struct store_pool *p, struct store_peer *q)
+{
+    /* Saving the pool makes the row that is told newer than all before. */
+    p->is_changed = q->is_changed = true;
+    q->told_at_ms = p->now_ms;
+}
 
 static void tell(struct store_pool *p, struct store_peer *q)
 {
-    /* Saving the pool makes the row that is told newer than all before. */
-    p->is_changed = q->is_changed = q->is_to_be_told = true;
-    q->told_at_ms = p->now_ms;
+    note_told(p, q);
+    q->is_to_be_told = true;
 }
 
 static void send_units(struct store_pool *p, struct store_peer *q, int64_t units)
 {
     if (units == 0)
         return;
-    trade_send(&p->pool, &q->row, units);
+    trade_send(&p->pool, &q->row, units, p->now_ms);
     tell(p, q);
 }
 
@@ -35,43 +46,46 @@ void trading_send_home(struct store_pool *p, const struct peers *peers, const ch
                    trade_excess(&p->pool, peers_own_share(peers, p->pool.requested)));
 }
 
-/* More than before, or that nobody lacks anything any more: so that others need not hand back. */
-static bool asks_anew(const struct trade_ask *before, const struct trade_ask *now)
+void trading_give(struct store_pool *p, const struct peers *peers)
 {
-    return now->want > before->want || now->lack > before->lack || now->burn > before->burn ||
-           (before->lack > 0 && now->lack == 0);
+    const struct trade_context ctx = trading_context(p);
+
+    for (size_t j = 0; j < peers->count; j++) {
+        struct store_peer *q = &p->peers[j];
+
+        if (q->row.lack > 0 && trade_give(&p->pool, &q->row, &ctx) > 0)
+            tell(p, q);
+    }
 }
 
-/* A clock that was set back must not silence anyone. */
-static bool was_told_within(const struct store_pool *p, const struct store_peer *q, int64_t ms)
+static void ask(struct store_pool *p, struct store_peer *q, const struct trade_ask *now,
+                bool is_answered)
 {
-    return p->now_ms >= q->told_at_ms && p->now_ms < q->told_at_ms + ms;
-}
+    int64_t told_ago_ms = p->now_ms - q->told_at_ms;
 
-static void ask(struct store_pool *p, struct store_peer *q, const struct trade_ask *now)
-{
-    bool is_new = asks_anew(&q->asked, now);
-    bool too_soon = was_told_within(p, q, TELL_EVERY_MS);
-
-    /* What is asked for no more stays as it was until it can be told: it is looked at again. */
-    if (too_soon && now->want == 0)
-        return;
+    if (!is_answered && !q->is_to_be_told) {
+        if (trade_is_to_be_told(&q->asked, now, told_ago_ms))
+            tell(p, q);
+        else if (trade_is_within(told_ago_ms, TRADE_TELL_EVERY_MS))
+            return; /* What was told stays as it was: it is looked at again. */
+    }
+    if (is_answered)
+        note_told(p, q);
+    trade_note_ask(&q->row, now, p->now_ms);
     q->is_changed = q->is_changed || memcmp(&q->asked, now, sizeof(*now)) != 0;
     q->asked = *now;
-    if ((is_new && !too_soon) || (now->want > 0 && !was_told_within(p, q, TRADING_ASK_AGAIN_MS)))
-        tell(p, q);
 }
 
-void trading_plan(struct store_pool *p, const struct peers *peers)
+void trading_plan(struct store_pool *p, const struct peers *peers, int answered)
 {
+    const struct trade_context ctx = trading_context(p);
     struct trade_peer rows[TRADE_PEERS_MAX];
-    struct trade_ask asks[TRADE_PEERS_MAX] = {0};
+    struct trade_ask asks[TRADE_PEERS_MAX];
 
     for (size_t j = 0; j < peers->count; j++)
         rows[j] = p->peers[j].row;
     /* A window that is over needs nothing: what was asked for is withdrawn. */
-    if (p->state < INTERVAL_CLOSING)
-        trade_plan(&p->pool, rows, peers->count, asks);
+    trade_plan(&p->pool, rows, peers->count, &ctx, asks);
     for (size_t j = 0; j < peers->count; j++)
-        ask(p, &p->peers[j], &asks[j]);
+        ask(p, &p->peers[j], &asks[j], (int)j == answered);
 }

@@ -11,14 +11,20 @@
 #include "services/local-svc/store_peers.h"
 #include "services/local-svc/store_rows.h"
 
-/* An ask that was not met is said again so often. */
-#define TRADING_ASK_AGAIN_MS 250
-
 /* At home: of so many units that were just minted, each other data centre gets its share. */
 void trading_share(struct store_pool *p, const struct peers *peers, int64_t minted);
 
 /* Away: after the total was lowered, what is free above the own share goes to the home. */
 void trading_send_home(struct store_pool *p, const struct peers *peers, const char *home);
 
-/* What to ask the others for now.  Those who must hear of it soon are to be told. */
-void trading_plan(struct store_pool *p, const struct peers *peers);
+/* Those who were left short get what came free since. */
+void trading_give(struct store_pool *p, const struct peers *peers);
+
+/*
+ * What to ask the others for now.  Those who must hear of it soon are to be
+ * told; the one with the index `answered` is told anyway (-1: none).
+ */
+void trading_plan(struct store_pool *p, const struct peers *peers, int answered);
+
+/* For decisions on this pool.  One that is closing is over, whatever the clock says. */
+struct trade_context trading_context(const struct store_pool *p);

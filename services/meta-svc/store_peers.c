@@ -57,7 +57,8 @@ struct apply_tx {
     const struct meta_batch *batch;
     struct meta_applied applied;
     const char *ids[META_BATCH_MAX];
-    const char *rivals[META_BATCH_MAX]; /* ids of ours that another home has defined, too */
+    /* Of caps of ours, another home's definition whose windows ours could be taken for. */
+    const struct meta_cap *rivals[META_BATCH_MAX];
     size_t rivals_count;
 };
 
@@ -88,6 +89,17 @@ static bool known_version(struct db_conn *c, const struct meta_cap *m, int64_t *
     return true;
 }
 
+/*
+ * A first definition elsewhere may have cut windows on our present grid; and
+ * so may one that changed its grid before its home had heard of ours.
+ */
+static bool is_rival(const struct meta_cap *ours, const struct meta_cap *theirs,
+                     int64_t known_version)
+{
+    return known_version == 0 ||
+           cap_phase_ms(ours->origin.grid_since_ms) == cap_phase_ms(theirs->origin.grid_since_ms);
+}
+
 static bool apply_one(struct db_conn *c, struct apply_tx *tx, const struct meta_cap *m,
                       struct err *e)
 {
@@ -103,10 +115,21 @@ static bool apply_one(struct db_conn *c, struct apply_tx *tx, const struct meta_
 
     bool is_winner = cap.version == 0 || strcmp(m->origin.home, cap.origin.home) <= 0;
     bool is_ours = cap.version > 0 && strcmp(cap.origin.home, tx->here->dc) == 0;
-    if (!is_winner && is_ours && known == 0 && !cap.deleted)
-        tx->rivals[tx->rivals_count++] = m->cap.id;
+    if (!is_winner && is_ours && !cap.deleted && is_rival(&cap, m, known))
+        tx->rivals[tx->rivals_count++] = m;
     tx->applied.changed++;
     return meta_rows_save(c, tx->here->dc, m, is_winner ? META_TOLD : META_SILENT, e);
+}
+
+/* Neither our last grid's nor theirs. */
+static int64_t grid_after(const struct meta_cap *ours, const struct meta_cap *theirs,
+                          int64_t now_ms)
+{
+    int64_t since_ms = cap_next_grid_since(ours->origin.grid_since_ms, now_ms);
+
+    if (cap_phase_ms(since_ms) == cap_phase_ms(theirs->origin.grid_since_ms))
+        since_ms = cap_next_grid_since(since_ms, now_ms);
+    return since_ms;
 }
 
 /* After all else: the counter of revisions is locked by it. */
@@ -118,11 +141,11 @@ static bool begin_new_grids(struct db_conn *c, const struct apply_tx *tx, struct
     if (tx->rivals_count > 0 && !meta_rows_now(c, &now_ms, e))
         return false;
     for (size_t i = 0; i < tx->rivals_count; i++) {
-        if (!meta_rows_cap(c, tx->rivals[i], &m, e))
+        if (!meta_rows_cap(c, tx->rivals[i]->cap.id, &m, e))
             return false;
         m.version++;
         m.origin.changed_at_ms = now_ms;
-        m.origin.grid_since_ms = cap_next_grid_since(m.origin.grid_since_ms, now_ms);
+        m.origin.grid_since_ms = grid_after(&m, tx->rivals[i], now_ms);
         if (!meta_rows_save(c, tx->here->dc, &m, META_TOLD, e))
             return false;
     }

@@ -22,8 +22,9 @@
     ",\"returned\":0,\"consumed\":" #consumed ",\"refunded\":0" want "}"
 
 #define ROWS(from)                                                                                 \
-    "{\"from\":\"" from "\",\"rows\":[{\"cap\":\"a\"," STARTS_AT ",\"sent\":0,\"received\":0,"     \
-    "\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,\"spent\":0,\"rate_milli\":0,\"version\":1}]}"
+    "{\"from\":\"" from "\",\"rows\":[{\"cap\":\"a\"," STARTS_AT ",\"home\":\"local\","            \
+    "\"sent\":0,\"received\":0,\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,\"spent\":0,"           \
+    "\"rate_milli\":0,\"version\":1}]}"
 
 #define REPORT ITEM("a", 0, 0, "")
 #define WISH ITEM("a", 0, 0, ",\"want\":5,\"rate_milli\":1500")

@@ -385,28 +385,34 @@ Test(local_rows, units_that_a_server_elsewhere_holds_are_recalled_for_who_is_sho
 /* ---- what a pool gives */
 
 /* Of a data centre "a" that trades with "b", which only speaks by these rows. */
-static char *row_of_b(const char *cap, int64_t sent, int64_t received, int64_t want, int64_t lack,
-                      int64_t version)
+static char *row_of_b(const char *home, const char *cap, int64_t sent, int64_t received,
+                      int64_t want, int64_t lack, int64_t version)
 {
     static char row[400];
 
     snprintf(row, sizeof(row),
-             "{\"peer\":\"a\",\"cap\":\"%s\",\"starts_at\":\"" LOCAL_STARTS_AT "\",\"sent\":%lld,"
-             "\"received\":%lld,\"want\":%lld,\"lack\":%lld,\"burn\":0,\"free\":0,\"spent\":0,"
+             "{\"peer\":\"a\",\"home\":\"%s\",\"cap\":\"%s\","
+             "\"starts_at\":\"" LOCAL_STARTS_AT "\",\"sent\":%lld,\"received\":%lld,\"want\":%lld,"
+             "\"lack\":%lld,\"burn\":0,\"free\":0,\"spent\":0,"
              "\"rate_milli\":0,\"version\":%lld}",
-             cap, (long long)sent, (long long)received, (long long)want, (long long)lack,
+             home, cap, (long long)sent, (long long)received, (long long)want, (long long)lack,
              (long long)version);
     return row;
+}
+
+static void start_with(struct world *w, const char *const *env)
+{
+    *w = (struct world){.count = 1};
+    w->dcs[0].db = pg_fresh_db();
+    w->dcs[0].svc = local_start(pg_conninfo_of(w->dcs[0].db), env);
+    w->dcs[0].client = svc_client(w->dcs[0].svc);
 }
 
 static void start_a(struct world *w)
 {
     static const char *const env[] = {"LOCAL_DC=a", "LOCAL_PEERS=b", NULL};
 
-    *w = (struct world){.count = 1};
-    w->dcs[0].db = pg_fresh_db();
-    w->dcs[0].svc = local_start(pg_conninfo_of(w->dcs[0].db), env);
-    w->dcs[0].client = svc_client(w->dcs[0].svc);
+    start_with(w, env);
 }
 
 Test(local_rows, a_pool_without_demand_gives_what_is_asked_for_but_at_most_half)
@@ -418,12 +424,12 @@ Test(local_rows, a_pool_without_demand_gives_what_is_asked_for_but_at_most_half)
     announce(&w, "much", 1, 1000);
     speak(&w, &h, "much", 1);
     cr_assert_eq(pool(&w, 0, "much", "free"), 450);
-    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("much", 0, 500, 50, 0, 1)), "applied");
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "much", 0, 500, 50, 0, 1)), "applied");
     cr_expect_eq(pool(&w, 0, "much", "free"), 400);
 
     announce(&w, "little", 1, 100);
     cr_assert_eq(pool(&w, 0, "little", "free"), 50);
-    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("little", 0, 50, 50, 0, 1)), "applied");
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "little", 0, 50, 50, 0, 1)), "applied");
     cr_expect_eq(pool(&w, 0, "little", "free"), 25);
     cr_expect_eq(w.bag_count, 2, "the asker hears of what was given at once");
     expect_clean_audits(&w);
@@ -436,12 +442,195 @@ Test(local_rows, a_row_that_comes_again_gives_nothing_again)
     start_a(&w);
     announce(&w, "ad", 1, 1000);
     for (int i = 0; i < 5; i++)
-        cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("ad", 100, 500, 50, 50, 7)), "applied");
+        cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 100, 500, 50, 50, 7)), "applied");
     cr_expect_eq(pool(&w, 0, "ad", "received"), 100);
     cr_expect_eq(pool(&w, 0, "ad", "sent"), 550);
-    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("ad", 60, 100, 50, 50, 6)), "applied");
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 60, 100, 50, 50, 6)), "applied");
     cr_expect_eq(pool(&w, 0, "ad", "received"), 100);
     cr_expect_eq(pool(&w, 0, "ad", "sent"), 550);
+    expect_clean_audits(&w);
+}
+
+/* It is heard, and nothing gets through to it. */
+Test(local_rows, one_who_is_cut_off_one_way_is_sent_what_it_asks_for_once)
+{
+    auto_world struct world w;
+
+    start_a(&w);
+    announce(&w, "ad", 1, 1000);
+    for (int version = 1; version <= 20; version++)
+        cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 500, 40, 40, version)),
+                         "applied");
+    cr_expect_eq(pool(&w, 0, "ad", "sent"), 540);
+    cr_expect_eq(pool(&w, 0, "ad", "free"), 460);
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 540, 40, 40, 21)), "applied");
+    cr_expect_eq(pool(&w, 0, "ad", "sent"), 580, "what it asks for after those arrived is more");
+    expect_clean_audits(&w);
+}
+
+Test(local_rows, who_has_not_answered_for_long_is_sent_a_tenth_of_the_share_at_most)
+{
+    auto_world struct world w;
+
+    start_a(&w);
+    announce(&w, "ad", 1, 1000);
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 500, 10, 10, 1)), "applied");
+    cr_assert_eq(pool(&w, 0, "ad", "sent"), 510);
+    pg_exec(pg_conninfo_of(w.dcs[0].db),
+            "UPDATE local.peer_row SET unechoed_since_ms = unechoed_since_ms - 60000");
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 500, 200, 200, 2)), "applied");
+    cr_expect_eq(pool(&w, 0, "ad", "sent"), 549, "of 490, with the 10 that are under way");
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 500, 200, 200, 3)), "applied");
+    cr_expect_eq(pool(&w, 0, "ad", "sent"), 549);
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 549, 200, 200, 4)), "applied");
+    cr_expect_eq(pool(&w, 0, "ad", "sent"), 749, "when it is heard of again");
+    expect_clean_audits(&w);
+}
+
+/* A machine may be so slow that the window is over too soon: then once more. */
+Test(local_rows, near_the_end_all_is_given_that_has_no_demand_here)
+{
+    auto_world struct world w;
+    bool is_seen = false;
+
+    start_a(&w);
+    for (int i = 0; i < 10 && !is_seen; i++) {
+        char cap[16], ends_at[TIME_TEXT_SIZE];
+
+        snprintf(cap, sizeof(cap), "cap-%d", i);
+        time_format(clk_utc_ms() + 4500, ends_at);
+        local_announce(
+            w.dcs[0].client, cap,
+            &(struct announced){.version = 1, .total = 100, .home = "a", .ends_at = ends_at});
+        cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", cap, 0, 50, 50, 0, 1)), "applied");
+        is_seen = pool(&w, 0, cap, "sent") == 100;
+    }
+    cr_expect(is_seen);
+    expect_clean_audits(&w);
+}
+
+static bool is_told_of_units(void *arg)
+{
+    struct world *w = arg;
+    bool is_told = false;
+
+    collect(w, 0);
+    while (w->bag_count > 0) {
+        struct message m = take(w, w->bag_count - 1);
+        cJSON *row = cJSON_Parse(m.row);
+
+        is_told = is_told || member(row, "sent")->valuedouble > 5;
+        cJSON_Delete(row);
+        free(m.row);
+    }
+    return is_told;
+}
+
+Test(local_rows, what_a_server_hands_back_goes_to_who_was_left_short_without_being_asked_again)
+{
+    auto_world struct world w;
+    struct holder h = {.dc = 0};
+
+    start_a(&w);
+    announce(&w, "ad", 1, 10);
+    speak(&w, &h, "ad", 5);
+    cr_assert_eq(rest(&h), 5);
+    cr_assert_str_eq(post_row(&w, 1, 0, row_of_b("a", "ad", 0, 5, 3, 3, 1)), "applied");
+    cr_assert_eq(pool(&w, 0, "ad", "sent"), 5, "there was nothing free");
+    speak(&w, &h, "ad", 0);
+    speak(&w, &h, "ad", 0);
+    cr_expect_gt(pool(&w, 0, "ad", "sent"), 5);
+    cr_expect(harness_await(is_told_of_units, &w, SETTLE_MS));
+    expect_clean_audits(&w);
+}
+
+Test(local_rows, what_arrives_and_nobody_waits_for_any_more_goes_on_to_who_was_left_short)
+{
+    static const char *const env[] = {"LOCAL_DC=a", "LOCAL_PEERS=b,c", NULL};
+    auto_world struct world w;
+    char *row = NULL;
+
+    start_with(&w, env);
+    local_announce(w.dcs[0].client, "ad",
+                   &(struct announced){.version = 1, .total = 10, .home = "b"});
+    row = row_of_b("b", "ad", 0, 0, 3, 3, 1);
+    cr_assert_str_eq(post_row(&w, 2, 0, row), "applied");
+    cr_assert_eq(pool(&w, 0, "ad", "sent"), 0, "there was nothing");
+    row = row_of_b("b", "ad", 4, 0, 0, 0, 1);
+    cr_assert_str_eq(post_row(&w, 1, 0, row), "applied");
+    cr_expect_eq(pool(&w, 0, "ad", "sent"), 2, "half of it, to c");
+    expect_clean_audits(&w);
+}
+
+/* Each holds a unit that it needs, and somebody waits for another. */
+Test(local_rows, two_who_are_both_short_do_not_talk_without_end)
+{
+    auto_world struct world w;
+    struct holder holders[2] = {{.dc = 0}, {.dc = 1}};
+    struct said said = {.want = 1};
+
+    start(&w, 2);
+    announce(&w, "ad", 1, 2);
+    settle(&w);
+    for (int i = 0; i < 2; i++)
+        speak(&w, &holders[i], "ad", 1);
+    for (int i = 0; i < 2; i++) {
+        const struct speaker other = {.number = 8 + i};
+        struct heard heard = local_topup(w.dcs[i].client, &other, "ad", &said);
+        cr_assert_eq(heard.granted, 0);
+    }
+    settle(&w);
+    cr_expect_eq(holding(&w, 0, "ad") + holding(&w, 1, "ad"), 2);
+    expect_clean_audits(&w);
+}
+
+/* Two that could not hear each other have defined caps of one name. */
+Test(local_rows, units_of_two_homes_never_mix)
+{
+    auto_world struct world w;
+
+    start(&w, 2);
+    for (int i = 0; i < 2; i++)
+        local_announce(w.dcs[i].client, "ad",
+                       &(struct announced){.version = 1, .total = 100, .home = names[i]});
+    for (int i = 0; i < 2; i++)
+        collect(&w, i);
+    cr_assert_eq(w.bag_count, 2, "each sends the other its share");
+    while (w.bag_count > 0) {
+        struct message m = take(&w, 0);
+        cr_expect_str_eq(post_row(&w, m.from, m.to, m.row), "unknown");
+        free(m.row);
+    }
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(pool(&w, i, "ad", "received"), 0);
+        cr_expect_eq(holding(&w, i, "ad"), 50);
+    }
+
+    /* When the second hears of the first, its window is over, and still not the other's. */
+    local_announce(w.dcs[1].client, "ad",
+                   &(struct announced){.version = 2, .total = 100, .home = "a"});
+    collect_in_transit(&w, 0, "&in_transit=true");
+    cr_assert_eq(w.bag_count, 1);
+    struct message m = take(&w, 0);
+    cr_expect_str_eq(post_row(&w, m.from, m.to, m.row), "unknown");
+    free(m.row);
+    cr_expect_eq(pool(&w, 1, "ad", "received"), 0);
+
+    /* A window of the first that starts at another time is a window of both. */
+    for (int i = 0; i < 2; i++)
+        local_announce(
+            w.dcs[i].client, "ad",
+            &(struct announced){
+                .starts_at = "2020-01-01T00:00:00.001Z", .version = 3, .total = 100, .home = "a"});
+    collect(&w, 0);
+    cr_assert_gt(w.bag_count, 0);
+    int applied = 0;
+    while (w.bag_count > 0) {
+        m = take(&w, w.bag_count - 1);
+        applied += strcmp(post_row(&w, m.from, m.to, m.row), "applied") == 0;
+        free(m.row);
+    }
+    cr_expect_gt(applied, 0);
     expect_clean_audits(&w);
 }
 
@@ -460,7 +649,7 @@ Test(local_rows, what_no_honest_data_centre_claims_is_refused_and_changes_nothin
     start_a(&w);
     announce(&w, "ad", 1, 1000);
     for (size_t i = 0; i < sizeof(absurd) / sizeof(absurd[0]); i++) {
-        char *row = row_of_b("ad", absurd[i].sent, absurd[i].received, 10, 10, 1);
+        char *row = row_of_b("a", "ad", absurd[i].sent, absurd[i].received, 10, 10, 1);
         cr_expect_str_eq(post_row(&w, 1, 0, row), "absurd", "%s", absurd[i].name);
         cr_expect_eq(pool(&w, 0, "ad", "received"), 0, "%s", absurd[i].name);
         cr_expect_eq(pool(&w, 0, "ad", "sent"), 500, "%s", absurd[i].name);
@@ -474,10 +663,10 @@ Test(local_rows, a_row_of_a_window_not_yet_known_is_to_be_told_again)
     auto_world struct world w;
 
     start_a(&w);
-    cr_expect_str_eq(post_row(&w, 1, 0, row_of_b("ad", 5, 0, 0, 0, 1)), "unknown");
+    cr_expect_str_eq(post_row(&w, 1, 0, row_of_b("b", "ad", 5, 0, 0, 0, 1)), "unknown");
     local_announce(w.dcs[0].client, "ad",
                    &(struct announced){.version = 1, .total = 10, .home = "b"});
-    cr_expect_str_eq(post_row(&w, 1, 0, row_of_b("ad", 5, 0, 0, 0, 1)), "applied");
+    cr_expect_str_eq(post_row(&w, 1, 0, row_of_b("b", "ad", 5, 0, 0, 0, 1)), "applied");
     cr_expect_eq(pool(&w, 0, "ad", "free"), 5);
     expect_clean_audits(&w);
 }
@@ -503,7 +692,7 @@ Test(local_rows, a_late_row_of_a_closed_window_is_booked_and_nothing_is_given)
     local_announce(w.dcs[0].client, "ad", &a);
     cr_assert(harness_await(is_closed, &w, SETTLE_MS));
 
-    cr_expect_str_eq(post_row(&w, 1, 0, row_of_b("ad", 50, 0, 40, 40, 1)), "applied");
+    cr_expect_str_eq(post_row(&w, 1, 0, row_of_b("b", "ad", 50, 0, 40, 40, 1)), "applied");
     cr_expect_eq(pool(&w, 0, "ad", "received"), 50);
     cr_expect_eq(pool(&w, 0, "ad", "sent"), 0);
     cr_expect_eq(w.bag_count, 1, "its sender hears that they arrived");

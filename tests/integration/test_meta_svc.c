@@ -813,6 +813,35 @@ Test(meta_peers, of_two_definitions_of_one_id_the_lower_home_wins_whoever_hears_
     }
 }
 
+static int64_t phase_of(const struct world *w)
+{
+    return pg_i64(pg_conninfo_of(w->pg),
+                  "SELECT calendar.to_ms(grid_since) %% 1000"
+                  "  FROM meta.cap WHERE home = '%s'",
+                  w->dc);
+}
+
+/* Phases are counted up by each home: both may come to the same one. */
+Test(meta_peers, the_winner_s_new_grid_is_none_that_the_loser_has_had)
+{
+    auto_world struct world one = world_new("dc1", NOON), two = world_new("dc2", NOON);
+
+    create(&one, "/caps/a", CAP());
+    create(&two, "/caps/a", CAP());
+    (void)at(&two, 200, "PUT", "/caps/a", CAP(",\"time_zone\":\"Europe/Berlin\""));
+    cr_assert(phase_of(&two) == 1);
+    auto_free char *changed_once = batch_of(&two, 0, 100);
+    (void)at(&two, 200, "PUT", "/caps/a", CAP());
+    cr_assert(phase_of(&two) == 2);
+
+    (void)put_batch(&two, &one, changed_once);
+    cr_expect(phase_of(&one) == 2, "1 is the loser's");
+    (void)carry(&two, &one, 2);
+    cr_expect(phase_of(&one) == 3, "it had come to 2, unheard");
+    (void)carry(&two, &one, 0);
+    cr_expect(phase_of(&one) == 3, "once");
+}
+
 static const struct peer_row {
     const char *name, *path, *body, *pointer;
 } peer_rows[] = {

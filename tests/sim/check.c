@@ -33,7 +33,7 @@ int64_t truly_spent(const struct world *w, int window)
     int64_t sum = 0;
 
     for (int i = 0; i < w->servers_count; i++)
-        for (int k = 0; k < INCARNATIONS; k++)
+        for (int k = 0; k <= w->servers[i].incarnation; k++)
             sum += spent_on(&w->slots[i][k][window]);
     return sum;
 }
@@ -54,14 +54,14 @@ static void check_slice(const struct world *w, int window, int i, int k)
     SIM_CHECK(w, s->returned <= c.returned);
 }
 
-static void check_sums(const struct world *w, const struct dc_window *here)
+static void check_sums(const struct world *w, int dc, const struct dc_window *here)
 {
     const struct pool *p = &here->pool;
     struct pool_slice sum = {0};
     struct trade_peer peers = {0};
 
     for (int i = 0; i < w->servers_count; i++)
-        for (int k = 0; k < INCARNATIONS; k++) {
+        for (int k = 0; k <= w->servers[i].incarnation && w->servers[i].dc == dc; k++) {
             const struct pool_slice *s = &here->slices[i][k];
             sum.granted += s->granted;
             sum.returned += s->returned;
@@ -119,7 +119,9 @@ static void check_dc(const struct world *w, int dc, int window)
 
     SIM_CHECK(w, pool_is_sound(&here->pool));
     SIM_CHECK(w, dc == w->home || (here->pool.minted == 0 && here->pool.burned == 0));
-    check_sums(w, here);
+    SIM_CHECK(w, !here->is_over || (here->pool.granted == here->granted_when_over &&
+                                    here->pool.sent <= here->sent_when_over));
+    check_sums(w, dc, here);
 }
 
 /* No unit is made: this is the promise. */
@@ -133,7 +135,7 @@ void check_world(const struct world *w)
         SIM_CHECK(w, holdings(w, window) + in_transit(w, window) ==
                          pool_effective(home_of(w, window)));
         for (int i = 0; i < w->servers_count; i++)
-            for (int k = 0; k < INCARNATIONS; k++)
+            for (int k = 0; k <= w->servers[i].incarnation; k++)
                 check_slice(w, window, i, k);
     }
 }
@@ -156,6 +158,76 @@ static int64_t lost_with_hosts(const struct world *w, int window)
     return sum;
 }
 
+/* Who could hear the home for long enough before opens with its share, cut off or not. */
+void check_opening(const struct world *w, int dc, int window)
+{
+    int64_t share = trade_share(w->totals[window], (size_t)w->dcs_count, (size_t)dc);
+
+    if (dc != w->home && w->reached[dc][window])
+        SIM_CHECK(w, w->dcs[dc].windows[window].peers[w->home].received >= share);
+}
+
+static bool another_could_give(const struct world *w, int dc, int window)
+{
+    for (int j = 0; j < w->dcs_count; j++) {
+        const struct pool *p = &w->dcs[j].windows[window].pool;
+        if (j != dc && pool_free(p) > 0 && p->wanted == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Called while nothing fails. */
+void check_flow(struct world *w, int window)
+{
+    for (int dc = 0; dc < w->dcs_count; dc++) {
+        struct dc_window *here = &w->dcs[dc].windows[window];
+        const struct pool *p = &here->pool;
+        bool is_dry = p->wanted > pool_free(p) && another_could_give(w, dc, window);
+
+        if (!is_dry || p->received > here->received_when_dry)
+            here->dry_ms = 0;
+        if (is_dry && here->dry_ms == 0) {
+            here->dry_ms = w->now_ms;
+            here->received_when_dry = p->received;
+        }
+        SIM_CHECK(w, here->dry_ms == 0 || w->now_ms <= here->dry_ms + 3 * ROUND_TRIP_MS);
+    }
+}
+
+/*
+ * Never more under way than was asked for by who knew of what had arrived; and
+ * little to who has not been heard for long.
+ */
+void check_gift(struct world *w, int dc, int peer, int window, int64_t given)
+{
+    const struct dc_window *here = &w->dcs[dc].windows[window];
+    const struct trade_row *heard = &here->heard[peer];
+    const struct trade_peer *q = &here->peers[peer];
+    int64_t before = trade_in_transit(q) - given, held = pool_holding(&here->pool) + given;
+
+    if (given == 0)
+        return;
+    w->gifts_in_calm++;
+    SIM_CHECK(w, q->sent - heard->received <= heard->want);
+    if (before > 0 && w->now_ms >= here->moved_ms[peer] + UNECHOED_MS && heard->burn == 0)
+        SIM_CHECK(w, trade_in_transit(q) <= max_i64(held / 10, 1));
+}
+
+/* Each knows what the others spent, and that nobody lacks anything. */
+static void check_hints(const struct world *w, int dc, int window)
+{
+    int64_t spent = 0, lack = 0;
+
+    for (int j = 0; j < w->dcs_count; j++) {
+        const struct pool *p = &w->dcs[j].windows[window].pool;
+        spent += j == dc ? 0 : p->consumed - p->refunded + p->presumed;
+        lack += w->dcs[j].windows[window].asked[dc].lack;
+    }
+    SIM_CHECK(w, w->dcs[dc].windows[window].pool.spent_elsewhere == spent);
+    SIM_CHECK(w, w->dcs[dc].windows[window].pool.wanted_elsewhere == lack);
+}
+
 /* No unit is lost and none lies idle: after the faults, with demand, all is spent but what lost
  * hosts hold. */
 void check_healed(const struct world *w, int window)
@@ -172,6 +244,8 @@ void check_healed(const struct world *w, int window)
     SIM_CHECK(w, in_transit(w, window) == 0);
     SIM_CHECK(w, pool_pending(home) <= stranded + max_i64(spent - home->requested, 0));
     SIM_CHECK(w, spent + stranded == pool_effective(home));
-    for (int dc = 0; dc < w->dcs_count; dc++)
+    for (int dc = 0; dc < w->dcs_count; dc++) {
         SIM_CHECK(w, pool_free(&w->dcs[dc].windows[window].pool) == 0);
+        check_hints(w, dc, window);
+    }
 }

@@ -22,7 +22,7 @@ static void send_shares(struct world *w, int window, int64_t total)
         int64_t share = trade_share(total, (size_t)w->dcs_count, (size_t)j);
         share = min_i64(share, pool_free(&home->pool));
         if (j != w->home && share > 0)
-            trade_send(&home->pool, &home->peers[j], share);
+            trade_units(w, w->home, j, window, share);
     }
 }
 
@@ -35,15 +35,12 @@ void dc_start(struct world *w)
             .autonomy_ms = prng_below(&w->prng, 5000),
             .accepts = i * WINDOW_MS <= AHEAD_MS,
         };
-        int64_t total = prng_below(&w->prng, 400);
 
+        w->totals[i] = prng_below(&w->prng, 400);
         for (int dc = 0; dc < w->dcs_count; dc++) {
-            struct dc_window *here = &w->dcs[dc].windows[i];
-            here->pool = like;
-            here->pool.home = dc == w->home;
-            here->pool = pool_retarget(&here->pool, total);
+            w->dcs[dc].windows[i].pool = like;
+            w->dcs[dc].windows[i].pool.home = dc == w->home;
         }
-        send_shares(w, i, total);
     }
 }
 
@@ -116,6 +113,30 @@ static void announce_total(struct world *w, int window)
     }
 }
 
+/* All know the definition, and cut the window by themselves; the home mints its units. */
+static void cut_window(struct world *w, int dc, int window)
+{
+    struct dc_window *here = &w->dcs[dc].windows[window];
+    bool is_late = dc == w->home && w->breakage == BREAK_MINT_LATE;
+
+    if (here->minted || w->now_ms < (is_late ? (int64_t)window * WINDOW_MS : mint_ms(window)))
+        return;
+    here->minted = true;
+    here->pool = pool_retarget(&here->pool, w->totals[window]);
+    if (dc == w->home)
+        send_shares(w, window, w->totals[window]);
+}
+
+/* Later, units of this window are still booked, and nothing is given or granted. */
+static void note_end(const struct world *w, struct dc_window *here, int window)
+{
+    if (here->is_over || w->now_ms < (int64_t)(window + 1) * WINDOW_MS)
+        return;
+    here->is_over = true;
+    here->granted_when_over = here->pool.granted;
+    here->sent_when_over = here->pool.sent;
+}
+
 static void open_and_close(struct world *w, int dc, int window)
 {
     struct pool *p = &w->dcs[dc].windows[window].pool;
@@ -131,7 +152,9 @@ static void open_and_close(struct world *w, int dc, int window)
 void dc_tick(struct world *w, int dc)
 {
     for (int i = 0; i < WINDOWS; i++) {
+        cut_window(w, dc, i);
         open_and_close(w, dc, i);
+        note_end(w, &w->dcs[dc].windows[i], i);
         for (int s = 0; s < w->servers_count; s++)
             for (int k = 0; k <= w->servers[s].incarnation && w->servers[s].dc == dc; k++)
                 watch_silence(w, i, s, k);
@@ -158,6 +181,7 @@ void dc_topup(struct world *w, const struct message *request)
         struct pool_topup t = pool_topup(&here->pool, s, &request->reports[i], &ctx);
         apply(w, dc, i, s, &t);
         answer.answers[i] = t.answer;
+        trade_left_short(w, dc, i);
         if (t.answer.state == POOL_USED_UP)
             check_used_up(w, i, 1 + pool_slice_rest(&t.slice));
     }
@@ -183,13 +207,15 @@ void dc_learn_total(struct world *w, const struct message *m)
     if (m->total_version <= here->total_version)
         return;
     here->total_version = m->total_version;
+    if (here->is_over)
+        return;
     here->pool.requested_max = max_i64(here->pool.requested_max, m->total_max);
     here->pool = pool_retarget(&here->pool, m->total);
 
     int64_t share = trade_share(m->total, (size_t)w->dcs_count, (size_t)m->to);
     int64_t excess = lowered ? trade_excess(&here->pool, share) : 0;
     if (excess > 0)
-        trade_send(&here->pool, &here->peers[w->home], excess);
+        trade_units(w, m->to, w->home, m->window, excess);
     dc_tell_all(w, m->to, m->window, false);
 }
 

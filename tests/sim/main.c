@@ -3,8 +3,9 @@
  * data centre or several.
  *
  * For most of a run everything goes wrong; in the last part of the last window
- * nothing does, one server sees all the demand, and every unit that no lost
- * host holds must get spent.
+ * nothing does.  At first nobody asks, and units must come to rest; then one
+ * server sees all the demand, and every unit that no lost host holds must get
+ * spent.
  */
 
 #include <stdio.h>
@@ -15,9 +16,11 @@
 #include "common/base/num.h"
 #include "tests/sim/sim.h"
 
-#define QUIET_MS (WINDOWS * WINDOW_MS - 9000) /* from here on nothing fails */
-#define SETTLE_MS 1500                        /* before the end, for the last reports */
 #define END_MS (WINDOWS * WINDOW_MS - 10)
+#define QUIET_MS (END_MS - 14000)      /* from here on nothing fails */
+#define CALM_UNTIL_MS (END_MS - 10000) /* and until here nobody asks for anything */
+#define CALM_DOWN_MS 2000              /* after that, units should have come to rest */
+#define SETTLE_MS 1500                 /* before the end, for the last reports */
 
 bool chance(struct world *w, int64_t percent)
 {
@@ -33,22 +36,82 @@ static void change_total(struct world *w)
 {
     int window = (int)prng_below(&w->prng, WINDOWS);
 
-    if (w->now_ms < (window + 1) * WINDOW_MS)
+    if (w->now_ms < (window + 1) * WINDOW_MS && w->dcs[w->home].windows[window].minted)
         dc_retarget(w, window, prng_below(&w->prng, 400));
 }
 
-/* Apart in one direction; now and then a whole DC from all others, both ways. */
+/* Often over the next boundary, so that a window opens while they are apart. */
+static int64_t cut_until(struct world *w)
+{
+    int64_t boundary = (w->now_ms / WINDOW_MS + 1) * WINDOW_MS;
+
+    return chance(w, 30) ? boundary + prng_below(&w->prng, 3000)
+                         : w->now_ms + prng_below(&w->prng, 12000);
+}
+
+enum way { WAY_IN = 1, WAY_OUT = 2, WAY_BOTH = 3 };
+
+static void isolate(struct world *w, int dc, enum way way, int64_t (*until)[DCS_MAX])
+{
+    int64_t until_ms = cut_until(w);
+
+    for (int j = 0; j < w->dcs_count; j++) {
+        until[dc][j] = way & WAY_OUT ? until_ms : until[dc][j];
+        until[j][dc] = way & WAY_IN ? until_ms : until[j][dc];
+    }
+}
+
+/* Each hears only the one before it. */
+static void cut_to_ring(struct world *w)
+{
+    int64_t until_ms = cut_until(w);
+
+    for (int i = 0; i < w->dcs_count; i++)
+        for (int j = 0; j < w->dcs_count; j++)
+            if (j != (i + 1) % w->dcs_count)
+                w->cut_until_ms[i][j] = until_ms;
+}
+
 static void cut(struct world *w)
 {
     int a = (int)prng_below(&w->prng, w->dcs_count), b = (int)prng_below(&w->prng, w->dcs_count);
-    int64_t until_ms = w->now_ms + prng_below(&w->prng, 12000);
-    bool isolated = chance(w, 40);
+    int64_t until_ms = cut_until(w);
+    enum way way = (enum way)(1 + prng_below(&w->prng, WAY_BOTH));
 
-    for (int j = 0; j < w->dcs_count; j++)
-        if (isolated || j == b) {
-            w->cut_until_ms[a][j] = until_ms;
-            w->cut_until_ms[j][a] = isolated ? until_ms : w->cut_until_ms[j][a];
+    switch (prng_below(&w->prng, 7)) {
+    case 0: w->cut_until_ms[a][b] = until_ms; break;
+    case 1: w->cut_until_ms[a][b] = w->cut_until_ms[b][a] = until_ms; break;
+    case 2: isolate(w, a, way, w->cut_until_ms); break;
+    case 3: isolate(w, a, way, w->flap_until_ms); break;
+    case 4: cut_to_ring(w); break;
+    case 5: net_wipe(w, a); break;
+    default: /* with its broker, which comes back empty */
+        net_wipe(w, a);
+        isolate(w, a, WAY_BOTH, w->cut_until_ms);
+    }
+}
+
+int64_t mint_ms(int window)
+{
+    return max_i64(window - 1, 0) * WINDOW_MS;
+}
+
+/* Who could hear the home in time for its share; and often the home is away when it mints. */
+static void watch_shares(struct world *w, int64_t passed_ms)
+{
+    for (int i = 1; i < WINDOWS; i++) {
+        int64_t mint = mint_ms(i), opening = i * WINDOW_MS, before = w->now_ms - passed_ms;
+
+        if (w->faults && before < mint && w->now_ms >= mint && chance(w, 30))
+            isolate(w, w->home, WAY_BOTH, w->cut_until_ms);
+        for (int dc = 0; dc < w->dcs_count && before < opening && w->now_ms >= mint; dc++) {
+            int64_t *reach_ms = &w->reach_ms[dc][i];
+            *reach_ms = net_is_cut(w, w->home, dc) ? 0 : *reach_ms + passed_ms;
+            w->reached[dc][i] = w->reached[dc][i] || *reach_ms >= REACH_MS;
+            if (w->now_ms >= opening)
+                check_opening(w, dc, i);
         }
+    }
 }
 
 static void some_fault(struct world *w)
@@ -82,25 +145,44 @@ static void heal(struct world *w)
     for (int i = 0; i < WINDOWS; i++)
         dc_pause(w, i, false);
     memset(w->cut_until_ms, 0, sizeof(w->cut_until_ms));
+    memset(w->flap_until_ms, 0, sizeof(w->flap_until_ms));
     for (int i = 0; i < w->servers_count; i++)
         w->servers[i].down_until_ms = min_i64(w->servers[i].down_until_ms, w->now_ms);
 }
 
+/*
+ * Where nobody asks, no unit is handed to and fro: those who gave up, or came
+ * back and would like a first slice, may cause a gift of each DC, once.
+ */
+static void check_calm(struct world *w)
+{
+    if (!w->is_calm)
+        w->gifts_in_calm = 0;
+    SIM_CHECK(w, w->gifts_in_calm <= w->servers_count * w->dcs_count);
+}
+
 static void step(struct world *w)
 {
-    w->now_ms += 1 + prng_below(&w->prng, 8);
+    int64_t passed_ms = 1 + prng_below(&w->prng, 8);
+
+    w->now_ms += passed_ms;
+    w->is_calm = w->now_ms >= QUIET_MS + CALM_DOWN_MS && w->now_ms < CALM_UNTIL_MS;
     if (w->faults && w->now_ms >= QUIET_MS)
         heal(w);
     net_deliver(w);
     for (int i = 0; i < w->dcs_count; i++)
         dc_tick(w, i);
+    watch_shares(w, passed_ms);
     for (int i = 0; i < w->servers_count; i++)
         if (!w->faults || chance(w, 70))
             server_tick(w, i);
-    if (!w->faults)
-        server_consume(w, 0, 1, CONSUME_ALL);
-    else if (chance(w, 30))
+    if (w->faults && chance(w, 30))
         some_demand(w);
+    if (!w->faults && w->now_ms >= CALM_UNTIL_MS && w->now_ms < END_MS - SETTLE_MS)
+        server_consume(w, 0, 1, CONSUME_ALL);
+    check_calm(w);
+    if (w->now_ms > QUIET_MS + CALM_DOWN_MS)
+        check_flow(w, WINDOWS - 1);
     if (w->faults && prng_below(&w->prng, 1000) < 2)
         some_fault(w);
     check_world(w);
@@ -135,7 +217,7 @@ static void simulate(uint64_t seed, const struct options *o, struct world *w)
 static int usage(FILE *out, int status)
 {
     (void)fprintf(out, "usage: sim [--dcs N] [--seeds N] [--seed S] [--break RULE]\n"
-                       "  --dcs N       data centres, 1 to 5 (default 1)\n"
+                       "  --dcs N       data centres, 1 to 10 (default 1)\n"
                        "  --seeds N     run N seeds from 0 (default 100)\n"
                        "  --seed S      run only seed S\n"
                        "  --break RULE  break a rule on purpose; exits 1 when that is noticed:\n"

@@ -19,11 +19,11 @@
 #include "common/domain/slot.h"
 #include "common/domain/trade.h"
 
-#define DCS_MAX 5
-#define SERVERS_MAX 10
+#define DCS_MAX 10
+#define SERVERS_MAX (2 * DCS_MAX)
 #define WINDOWS 3
 #define INCARNATIONS 4
-#define MESSAGES_MAX 2048
+#define MESSAGES_MAX 16384
 
 #define WINDOW_MS 20000
 #define AHEAD_MS 8000 /* a window may be taken from so long before it opens */
@@ -32,6 +32,11 @@
 #define CALL_MS 400 /* a server waits so long for an answer */
 #define REPORT_MS 1000
 #define RESEND_MS 1000
+#define UNECHOED_MS 2000    /* then little more is put on its way to who does not answer */
+#define REACH_MS 4000       /* who could hear the home for so long has its share */
+#define ROUND_TRIP_MS 36    /* without faults, at most: two ways of 10 ms, two steps of 8 ms */
+#define ROWS_PER_SECOND 200 /* at most, from one DC to another about one window */
+#define ROWS_IN_CALM 20     /* the same, while nobody asks for anything */
 #define CONSUME_WAIT_MS 100
 
 /* clang-format off */
@@ -44,7 +49,14 @@
     X(BREAK_RETURN_INTENT, "return-intent") /* recovery forgets a return that was noted */      \
     X(BREAK_RECLAIM,       "reclaim")       /* a silent server's units are given to others */   \
     X(BREAK_CREDIT,        "credit")        /* a row from another DC means "so many more" */    \
-    X(BREAK_UNDO_SEND,     "undo-send")     /* what is not echoed in time is taken back */
+    X(BREAK_UNDO_SEND,     "undo-send")     /* what is not echoed in time is taken back */       \
+    X(BREAK_DOUBLE_GIFT,   "double-gift")   /* who asks again is sent again what is under way */ \
+    X(BREAK_NO_BOUND,      "no-bound")      /* who does not answer is sent more and more */      \
+    X(BREAK_NO_RESEND,     "no-resend")     /* what is in transit is not said again */           \
+    X(BREAK_MINT_LATE,     "mint-late")     /* shares are sent when the window opens */          \
+    X(BREAK_ECHO_CHAMBER,  "echo-chamber")  /* who asks in vain is always answered at once */    \
+    X(BREAK_LATE_GIFT,     "late-gift")     /* a window that is over goes on giving */           \
+    X(BREAK_LATE_ASK,      "late-ask")      /* who is short asks only now and then */
 /* clang-format on */
 
 enum breakage {
@@ -106,6 +118,14 @@ struct dc_window {
     int64_t told_sent[DCS_MAX];
     int64_t versions[DCS_MAX]; /* of our rows */
     int64_t total_version;
+    bool minted; /* at home; elsewhere the total is known, and the share may be on its way */
+    /* For the checks, kept apart from what decides: */
+    struct trade_row heard[DCS_MAX]; /* the newest row of each peer, as it was sent */
+    int64_t moved_ms[DCS_MAX];       /* when an echo, or the first unechoed units, moved last */
+    int64_t rows_told[DCS_MAX], rows_second[DCS_MAX];
+    int64_t dry_ms, received_when_dry; /* somebody lacks units that another could give; 0: no */
+    bool is_over;
+    int64_t granted_when_over, sent_when_over;
 };
 
 struct dc {
@@ -124,8 +144,12 @@ struct world {
 
     int dcs_count, home;
     struct dc dcs[DCS_MAX];
-    int64_t cut_until_ms[DCS_MAX][DCS_MAX]; /* from, to */
-    bool was_presumed[WINDOWS];             /* then refusals of that window are not exact */
+    int64_t totals[WINDOWS];                 /* to be minted */
+    int64_t cut_until_ms[DCS_MAX][DCS_MAX];  /* from, to */
+    int64_t flap_until_ms[DCS_MAX][DCS_MAX]; /* the same, on and off */
+    int64_t reach_ms[DCS_MAX][WINDOWS];      /* how long it could hear the home without a break */
+    bool reached[DCS_MAX][WINDOWS];          /* ... between mint and opening, REACH_MS at least */
+    bool was_presumed[WINDOWS];              /* then refusals of that window are not exact */
 
     int servers_count;
     struct server servers[SERVERS_MAX];
@@ -136,6 +160,8 @@ struct world {
     int64_t yes[WINDOWS];
     int64_t refused_used_up, refused_unreachable;
     int64_t traded;
+    bool is_calm;          /* nothing fails, and nobody asks for anything */
+    int64_t gifts_in_calm; /* how often units were given then */
 
     struct message messages[MESSAGES_MAX];
     size_t messages_count;
@@ -148,11 +174,14 @@ _Noreturn void sim_failed(const struct world *w, const char *expression, const c
                           int line);
 
 bool chance(struct world *w, int64_t percent);
+int64_t mint_ms(int window);
 int window_at(int64_t now_ms); /* the index of the open window, or -1 after the last */
 
 /* net.c: may lose, repeat and delay. */
 void net_send(struct world *w, const struct message *m);
 void net_deliver(struct world *w);
+bool net_is_cut(const struct world *w, int from, int to);
+void net_wipe(struct world *w, int dc); /* what its broker holds for it is gone */
 
 /* dc.c */
 void dc_start(struct world *w);
@@ -166,6 +195,9 @@ void dc_tell_all(struct world *w, int dc, int window, bool recall);
 /* trade.c */
 void trade_row_arrives(struct world *w, const struct message *m);
 void trade_tick(struct world *w, int dc);
+void trade_units(struct world *w, int dc, int peer, int window, int64_t n);
+void trade_left_short(struct world *w, int dc, int window); /* gives them what came free */
+struct trade_context trade_time(const struct world *w, int window);
 
 /* server.c */
 void server_start(struct world *w, int i);
@@ -182,3 +214,6 @@ int64_t truly_spent(const struct world *w, int window);
 void check_world(const struct world *w);
 void check_used_up(const struct world *w, int window, int64_t n); /* a refusal just given */
 void check_healed(const struct world *w, int window);
+void check_opening(const struct world *w, int dc, int window); /* its share is there */
+void check_flow(struct world *w, int window); /* to who is dry, within three round trips */
+void check_gift(struct world *w, int dc, int peer, int window, int64_t given);

@@ -1,5 +1,27 @@
 #include "tests/sim/sim.h"
 
+struct trade_context trade_time(const struct world *w, int window)
+{
+    int64_t ends_ms = (int64_t)(window + 1) * WINDOW_MS;
+
+    if (w->breakage == BREAK_LATE_GIFT)
+        ends_ms = WINDOWS * WINDOW_MS;
+    /* One more, since at 0 nobody could have been asked. */
+    return (struct trade_context){.now_ms = w->now_ms + 1,
+                                  .ends_in_ms = max_i64(ends_ms - w->now_ms, 0)};
+}
+
+static void count_row(const struct world *w, struct dc_window *here, int peer)
+{
+    int64_t second = w->now_ms / 1000;
+
+    if (here->rows_second[peer] != second)
+        here->rows_told[peer] = 0;
+    here->rows_second[peer] = second;
+    here->rows_told[peer]++;
+    SIM_CHECK(w, here->rows_told[peer] <= (w->is_calm ? ROWS_IN_CALM : ROWS_PER_SECOND));
+}
+
 static void tell(struct world *w, int dc, int peer, int window)
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
@@ -10,7 +32,19 @@ static void tell(struct world *w, int dc, int peer, int window)
     m.more = m.row.sent - here->told_sent[peer];
     here->told_sent[peer] = m.row.sent;
     here->told_ms[peer] = w->now_ms;
+    count_row(w, here, peer);
     net_send(w, &m);
+}
+
+/* They are told with the next tick at the latest: in transit, and not yet told. */
+void trade_units(struct world *w, int dc, int peer, int window, int64_t n)
+{
+    struct dc_window *here = &w->dcs[dc].windows[window];
+
+    if (trade_in_transit(&here->peers[peer]) == 0)
+        here->moved_ms[peer] = w->now_ms;
+    trade_send(&here->pool, &here->peers[peer], n, trade_time(w, window).now_ms);
+    tell(w, dc, peer, window);
 }
 
 /* M5: acting on a difference instead of the counter doubles on redelivery. */
@@ -22,12 +56,56 @@ static struct trade_row believe_difference(const struct trade_peer *q, const str
     return row;
 }
 
+/* What is under way to the asker is not deducted from his wish. */
+static struct trade_row forget_what_is_under_way(const struct trade_peer *q,
+                                                 const struct message *m)
+{
+    struct trade_row row = m->row;
+    int64_t under_way = max_i64(q->sent - row.received, 0);
+
+    row.want += under_way;
+    row.lack += row.lack > 0 ? under_way : 0;
+    return row;
+}
+
+static struct trade_row as_heard(const struct world *w, struct trade_peer *q,
+                                 const struct message *m)
+{
+    switch ((int)w->breakage) {
+    case BREAK_CREDIT: return believe_difference(q, m);
+    case BREAK_DOUBLE_GIFT: return m->row.want > 0 ? forget_what_is_under_way(q, m) : m->row;
+    case BREAK_NO_BOUND: q->unechoed_since_ms = w->now_ms + 1; return m->row;
+    default: return m->row;
+    }
+}
+
+/* For the checks: what was heard, and when the account with this peer moved last. */
+static void note_row(const struct world *w, struct dc_window *here, const struct message *m,
+                     const struct trade_peer *before)
+{
+    if (m->row.version > here->heard[m->from].version)
+        here->heard[m->from] = m->row;
+    if (m->row.received > before->echoed)
+        here->moved_ms[m->from] = w->now_ms;
+}
+
+static void trade_window(struct world *w, int dc, int window, int answered);
+
+static bool may_answer_wish(const struct world *w, const struct dc_window *here, int peer)
+{
+    return w->breakage == BREAK_ECHO_CHAMBER ||
+           !trade_is_within(w->now_ms - here->told_ms[peer], TRADE_ANSWER_EVERY_MS);
+}
+
 void trade_row_arrives(struct world *w, const struct message *m)
 {
     struct dc_window *here = &w->dcs[m->to].windows[m->window];
     struct trade_peer *q = &here->peers[m->from];
-    struct trade_row row = w->breakage == BREAK_CREDIT ? believe_difference(q, m) : m->row;
-    struct trade_result t = trade_receive(&here->pool, q, &row);
+    const struct trade_context ctx = trade_time(w, m->window);
+
+    struct trade_row row = as_heard(w, q, m);
+    struct trade_peer before = *q;
+    struct trade_result t = trade_receive(&here->pool, q, &row, &ctx);
 
     /* A total that was raised may be known later than the units of it: they come again. */
     if (t.verdict != TRADE_APPLIED)
@@ -35,10 +113,34 @@ void trade_row_arrives(struct world *w, const struct message *m)
     here->pool = t.pool;
     *q = t.peer;
     w->traded += t.credited;
+    note_row(w, here, m, &before);
+    check_gift(w, m->to, m->from, m->window, t.given);
+    if (trade_in_transit(&before) == 0 && t.given > 0)
+        here->moved_ms[m->from] = w->now_ms;
     if (t.news != POOL_NO_NEWS)
         dc_tell_all(w, m->to, m->window, t.news == POOL_NEWS_RECALL);
-    if (t.answer)
-        tell(w, m->to, m->from, m->window);
+    if (t.answer || (t.answer_wish && may_answer_wish(w, here, m->from)))
+        trade_window(w, m->to, m->window, m->from);
+    trade_left_short(w, m->to, m->window);
+}
+
+void trade_left_short(struct world *w, int dc, int window)
+{
+    struct dc_window *here = &w->dcs[dc].windows[window];
+    const struct trade_context ctx = trade_time(w, window);
+
+    for (int j = 0; j < w->dcs_count; j++) {
+        struct trade_peer *q = &here->peers[j];
+        int64_t in_transit = trade_in_transit(q);
+        if (q->lack == 0)
+            continue;
+        int64_t given = trade_give(&here->pool, q, &ctx);
+        check_gift(w, dc, j, window, given);
+        if (in_transit == 0 && given > 0)
+            here->moved_ms[j] = w->now_ms;
+        if (given > 0)
+            tell(w, dc, j, window);
+    }
 }
 
 /* There is no cancel: what was sent belongs to the receiver. */
@@ -52,43 +154,55 @@ static void undo_send(struct world *w, struct dc_window *here, int peer)
     }
 }
 
-static bool asks_anew(const struct trade_ask *before, const struct trade_ask *now)
+/* remote-svc says again what is in transit, and everything now and then. */
+static bool is_said_again(const struct world *w, const struct dc_window *here, int peer)
 {
-    return now->want > before->want || now->lack > before->lack || now->burn > before->burn ||
-           (before->lack > 0 && now->lack == 0);
+    int64_t ago_ms = w->now_ms - here->told_ms[peer];
+    bool is_open = trade_in_transit(&here->peers[peer]) > 0;
+
+    return w->breakage != BREAK_NO_RESEND && ago_ms >= (is_open ? RESEND_MS / 4 : RESEND_MS);
 }
 
-static void trade_window(struct world *w, int dc, int window)
+static void ask(struct world *w, int dc, int peer, int window, const struct trade_ask *now,
+                bool is_answered)
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
+    int64_t ago_ms = w->now_ms - here->told_ms[peer];
+    bool is_late = w->breakage == BREAK_LATE_ASK && trade_is_within(ago_ms, TRADE_ASK_AGAIN_MS);
+    bool is_told = is_answered || is_said_again(w, here, peer) ||
+                   (!is_late && trade_is_to_be_told(&here->asked[peer], now, ago_ms));
+
+    if (!is_told && trade_is_within(ago_ms, TRADE_TELL_EVERY_MS))
+        return;
+    trade_note_ask(&here->peers[peer], now, trade_time(w, window).now_ms);
+    here->asked[peer] = *now;
+    if (is_told)
+        tell(w, dc, peer, window);
+}
+
+static void trade_window(struct world *w, int dc, int window, int answered)
+{
+    struct dc_window *here = &w->dcs[dc].windows[window];
+    const struct trade_context ctx = trade_time(w, window);
     struct trade_peer peers[DCS_MAX] = {0};
     struct trade_ask asks[DCS_MAX];
-    int index[DCS_MAX];
     size_t count = 0;
 
     for (int j = 0; j < w->dcs_count; j++)
-        if (j != dc) {
-            index[count] = j;
+        if (j != dc)
             peers[count++] = here->peers[j];
-        }
-    trade_plan(&here->pool, peers, count, asks);
-    for (size_t k = 0; k < count; k++) {
-        int j = index[k];
-        bool is_new = asks_anew(&here->asked[j], &asks[k]);
-        bool is_open = asks[k].want > 0 || trade_in_transit(&here->peers[j]) > 0;
-
-        here->asked[j] = asks[k];
+    trade_plan(&here->pool, peers, count, &ctx, asks);
+    for (int j = 0; j < w->dcs_count; j++) {
+        if (j == dc)
+            continue;
         if (w->breakage == BREAK_UNDO_SEND)
             undo_send(w, here, j);
-        if ((is_new && w->now_ms >= here->told_ms[j] + 20) ||
-            (is_open && w->now_ms >= here->told_ms[j] + RESEND_MS / 4) ||
-            w->now_ms >= here->told_ms[j] + RESEND_MS)
-            tell(w, dc, j, window);
+        ask(w, dc, j, window, &asks[j > dc ? j - 1 : j], j == answered);
     }
 }
 
 void trade_tick(struct world *w, int dc)
 {
     for (int i = 0; i < WINDOWS && w->dcs_count > 1; i++)
-        trade_window(w, dc, i);
+        trade_window(w, dc, i, /* answered= */ -1);
 }

@@ -3,10 +3,15 @@
 #include <signal.h>
 #include <string.h>
 
+#include "common/base/prng.h"
 #include "common/domain/cap.h"
 #include "common/domain/trade.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define NOW_MS INT64_C(1000000)
+#define DCS 3
+
+static const struct trade_context long_before_the_end = {.now_ms = NOW_MS, .ends_in_ms = 3600000};
 
 /* At home, with nothing sent; or elsewhere, with all of `total` received. */
 static struct pool pool_of(int64_t total, bool home)
@@ -86,7 +91,7 @@ Test(trade, units_that_are_sent_belong_to_the_receiver_at_once)
     struct pool p = pool_of(1000, true);
     struct trade_peer q = {0};
 
-    trade_send(&p, &q, 400);
+    trade_send(&p, &q, 400, NOW_MS);
     cr_expect(eq(i64, pool_free(&p), 600));
     cr_expect(eq(i64, trade_in_transit(&q), 400));
     q.echoed = 100;
@@ -98,7 +103,7 @@ Test(trade, more_than_is_free_cannot_be_sent, .signal = SIGABRT)
     struct pool p = pool_of(10, true);
     struct trade_peer q = {0};
 
-    trade_send(&p, &q, 11);
+    trade_send(&p, &q, 11, NOW_MS);
 }
 
 Test(trade, a_row_is_credited_once_whatever_the_network_does)
@@ -110,7 +115,8 @@ Test(trade, a_row_is_credited_once_whatever_the_network_does)
 
     p.requested = p.requested_max = 100;
     for (size_t i = 0; i < COUNT(sent); i++) {
-        struct trade_result t = trade_receive(&p, &q, &(struct trade_row){.sent = sent[i]});
+        struct trade_result t =
+            trade_receive(&p, &q, &(struct trade_row){.sent = sent[i]}, &long_before_the_end);
 
         cr_assert(t.verdict == TRADE_APPLIED);
         cr_expect(eq(i64, t.credited, received[i] - q.received));
@@ -150,8 +156,8 @@ Test(trade, absurd_rows_change_nothing)
         struct pool p = pool_of(1000, true);
         struct trade_peer q = {0};
 
-        trade_send(&p, &q, 400);
-        struct trade_result t = trade_receive(&p, &q, &claims[i].row);
+        trade_send(&p, &q, 400, NOW_MS);
+        struct trade_result t = trade_receive(&p, &q, &claims[i].row, &long_before_the_end);
         cr_expect(t.verdict == claims[i].verdict, "%s", claims[i].name);
         if (t.verdict == TRADE_ABSURD)
             cr_expect(memcmp(&t.pool, &p, sizeof(p)) == 0 && memcmp(&t.peer, &q, sizeof(q)) == 0,
@@ -205,18 +211,255 @@ Test(trade, gives_what_it_can_spare)
 
         p.rate_milli = gifts[i].rate_milli;
         p.wanted = gifts[i].wanted;
-        struct trade_result t = trade_receive(&p, &q, &gifts[i].row);
+        struct trade_result t = trade_receive(&p, &q, &gifts[i].row, &long_before_the_end);
         cr_expect(t.given == gifts[i].given, "%s: %lld", gifts[i].name, (long long)t.given);
         cr_expect(t.peer.sent == gifts[i].given, "%s", gifts[i].name);
         cr_expect(pool_free(&t.pool) == gifts[i].free - gifts[i].given, "%s", gifts[i].name);
     }
 }
 
+/* ---- what is on its way already */
+
+static const struct {
+    const char *name; /* reads as a claim */
+    int64_t sent;     /* to the asker, before */
+    struct trade_row row;
+    int64_t given, want, lack, burn; /* left to be wished for */
+} repeats[] = {
+    {"all that was sent had arrived: the whole wish counts",
+     100,
+     {.received = 100, .want = 50, .lack = 20, .version = 1},
+     50,
+     0,
+     0,
+     0},
+    {"what it did not know of is deducted",
+     100,
+     {.received = 70, .want = 50, .lack = 20, .version = 1},
+     20,
+     0,
+     0,
+     0},
+    {"if as much is on its way as was wished for, nothing more is given",
+     50,
+     {.want = 50, .lack = 20, .version = 1},
+     0,
+     0,
+     0,
+     0},
+    {"if more is, likewise", 300, {.want = 50, .lack = 50, .version = 1}, 0, 0, 0, 0},
+    {"of what is to be burned, too",
+     30,
+     {.want = 50, .lack = 50, .burn = 50, .version = 1},
+     20,
+     0,
+     0,
+     0},
+};
+
+Test(trade, whoever_asks_again_is_not_sent_again_what_is_on_its_way)
+{
+    for (size_t i = 0; i < COUNT(repeats); i++) {
+        struct pool p = pool_of(1000, true);
+        struct trade_peer q = {0};
+
+        trade_send(&p, &q, repeats[i].sent, NOW_MS);
+        struct trade_result t = trade_receive(&p, &q, &repeats[i].row, &long_before_the_end);
+        cr_expect(t.given == repeats[i].given, "%s: %lld", repeats[i].name, (long long)t.given);
+        cr_expect(t.peer.want == repeats[i].want, "%s", repeats[i].name);
+        cr_expect(t.peer.lack == repeats[i].lack, "%s", repeats[i].name);
+        cr_expect(t.peer.burn == repeats[i].burn, "%s", repeats[i].name);
+        cr_expect(t.pool.wanted_elsewhere == repeats[i].lack, "%s", repeats[i].name);
+    }
+}
+
+Test(trade, a_wish_that_is_not_met_is_answered_at_once_and_then_now_and_then)
+{
+    struct pool p = pool_with_free(1000, 0);
+    struct trade_row row = {.want = 40, .lack = 30, .version = 1};
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+
+    cr_expect(t.answer, "it may count on what is here no more");
+    row.version = 2;
+    t = trade_receive(&t.pool, &t.peer, &row, &long_before_the_end);
+    cr_expect(not(t.answer));
+    cr_expect(t.answer_wish);
+    row.version = 3;
+    row.lack = 31;
+    t = trade_receive(&t.pool, &t.peer, &row, &long_before_the_end);
+    cr_expect(t.answer);
+    t = trade_receive(&t.pool, &t.peer, &row, &long_before_the_end);
+    cr_expect(not(t.answer || t.answer_wish), "a repeated row asks for nothing");
+}
+
+/* It is heard, and nothing gets through to it: each quarter of a second it asks again. */
+Test(trade, a_donor_is_not_drained_by_one_who_is_cut_off_one_way)
+{
+    struct pool p = pool_of(1000, true);
+    struct trade_peer q = {0};
+
+    for (int i = 1; i <= 100; i++) {
+        const struct trade_row row = {.want = 40, .lack = 30, .version = i};
+        const struct trade_context ctx = {NOW_MS + i * TRADE_ASK_AGAIN_MS, 3600000};
+        struct trade_result t = trade_receive(&p, &q, &row, &ctx);
+
+        p = t.pool;
+        q = t.peer;
+        cr_expect(t.answer == (i == 1));
+        cr_expect(t.answer_wish == (i > 1), "what was lost may be said again");
+    }
+    cr_expect(eq(i64, q.sent, 40));
+    cr_expect(eq(i64, pool_free(&p), 960));
+    cr_expect(eq(i64, p.wanted_elsewhere, 0));
+}
+
+static const struct {
+    const char *name; /* reads as a claim */
+    int64_t total, sent, echoed, ago_ms;
+    struct trade_row row; /* its want grows by what is in transit: it did not know */
+    int64_t given;
+} bounds[] = {
+    {"who answers gets all it asks for", 1000, 10, 0, 1999, {.want = 400, .version = 1}, 390},
+    {"who does not for long: a tenth of the share, with what is under way",
+     1000,
+     10,
+     0,
+     2000,
+     {.want = 400, .version = 1},
+     89},
+    {"so that more than that is not topped up", 1000, 200, 0, 2000, {.want = 400, .version = 1}, 0},
+    {"if nothing is under way there is nobody to wait for",
+     1000,
+     10,
+     10,
+     9999,
+     {.received = 10, .want = 400, .version = 1},
+     400},
+    {"of a small share one unit, which is under way", 5, 1, 0, 2000, {.want = 4, .version = 1}, 0},
+    {"a clock that was set back is long ago", 1000, 10, 0, -5, {.want = 400, .version = 1}, 89},
+    {"what is to be burned may wait in transit as well",
+     1000,
+     10,
+     0,
+     2000,
+     {.want = 400, .lack = 400, .burn = 400, .version = 1},
+     390},
+    {"an echo of anything new is an answer",
+     1000,
+     10,
+     0,
+     2000,
+     {.received = 1, .want = 400, .version = 1},
+     391},
+};
+
+Test(trade, little_is_put_on_its_way_to_who_does_not_answer)
+{
+    for (size_t i = 0; i < COUNT(bounds); i++) {
+        struct pool p = pool_of(bounds[i].total, true);
+        struct trade_peer q = {0};
+        const struct trade_context ctx = {NOW_MS + bounds[i].ago_ms, 3600000};
+
+        trade_send(&p, &q, bounds[i].sent, NOW_MS);
+        q.echoed = bounds[i].echoed;
+        struct trade_result t = trade_receive(&p, &q, &bounds[i].row, &ctx);
+        cr_expect(t.given == bounds[i].given, "%s: %lld", bounds[i].name, (long long)t.given);
+    }
+}
+
+Test(trade, the_time_without_an_echo_counts_from_the_oldest_units_under_way)
+{
+    struct pool p = pool_of(1000, true);
+    struct trade_peer q = {0};
+
+    trade_send(&p, &q, 10, NOW_MS);
+    trade_send(&p, &q, 10, NOW_MS + 500);
+    cr_expect(eq(i64, q.unechoed_since_ms, NOW_MS));
+
+    const struct trade_context ctx = {NOW_MS + 900, 3600000};
+    struct trade_result t = trade_receive(&p, &q, &(struct trade_row){.received = 5}, &ctx);
+    cr_expect(eq(i64, t.peer.unechoed_since_ms, NOW_MS + 900));
+    t = trade_receive(&t.pool, &t.peer, &(struct trade_row){.received = 4, .version = 9}, &ctx);
+    cr_expect(eq(i64, t.peer.unechoed_since_ms, NOW_MS + 900), "an older echo is none");
+}
+
+Test(trade, units_sent_for_another_reason_meet_a_wish_as_well)
+{
+    struct pool p = pool_with_free(1000, 0);
+    const struct trade_row row = {.want = 40, .lack = 30, .version = 1};
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+
+    cr_assert(eq(i64, t.pool.wanted_elsewhere, 30));
+    t.pool.returned += 100;
+    trade_send(&t.pool, &t.peer, 25, NOW_MS);
+    cr_expect(eq(i64, t.peer.want, 15));
+    cr_expect(eq(i64, t.peer.lack, 5));
+    cr_expect(eq(i64, t.pool.wanted_elsewhere, 5));
+}
+
+Test(trade, what_comes_free_later_goes_to_who_was_left_short)
+{
+    struct pool p = pool_with_free(1000, 0);
+    const struct trade_row row = {.want = 40, .lack = 30, .version = 1};
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+
+    cr_assert(eq(i64, t.given, 0));
+    t.pool.returned += 20;
+    cr_expect(eq(i64, trade_give(&t.pool, &t.peer, &long_before_the_end), 10));
+    cr_expect(eq(i64, t.peer.lack, 20));
+    cr_expect(eq(i64, t.pool.wanted_elsewhere, 20));
+    cr_expect(eq(i64, pool_free(&t.pool), 10));
+}
+
+/* ---- near the end, and after it */
+
+static const struct {
+    const char *name; /* reads as a claim */
+    int64_t ends_in_ms, rate_milli, given;
+} ends[] = {
+    {"before the last seconds: half", 5001, 0, 25},
+    {"in them all that has no demand of its own", 5000, 0, 50},
+    {"less what they still need here", 2000, 10000, 30},
+    {"of which there is less and less", 100, 10000, 49},
+    {"a window that is over gives nothing", 0, 0, 0},
+};
+
+Test(trade, near_the_end_all_is_given_that_nobody_here_needs)
+{
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct pool p = pool_with_free(1000, 50);
+        const struct trade_context ctx = {NOW_MS, ends[i].ends_in_ms};
+        const struct trade_row row = {.want = 50, .version = 1};
+
+        p.rate_milli = ends[i].rate_milli;
+        struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &ctx);
+        cr_expect(t.given == ends[i].given, "%s: %lld", ends[i].name, (long long)t.given);
+    }
+}
+
+Test(trade, units_for_a_window_that_is_over_are_booked)
+{
+    struct pool p = pool_of(0, false);
+    const struct trade_context over = {NOW_MS, 0};
+    const struct trade_row row = {
+        .sent = 30, .want = 5, .lack = 5, .burn = 5, .spent = 7, .version = 1};
+
+    p.requested = p.requested_max = 100;
+    p.accepts = false;
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &over);
+    cr_expect(eq(i64, t.credited, 30));
+    cr_expect(eq(i64, t.given, 0));
+    cr_expect(eq(i64, pool_free(&t.pool), 30));
+    cr_expect(eq(i64, t.pool.spent_elsewhere, 7));
+    cr_expect(t.answer, "its sender hears that they arrived");
+}
+
 Test(trade, what_was_given_is_wanted_no_more)
 {
     struct pool p = pool_with_free(1000, 50);
-    struct trade_result t = trade_receive(
-        &p, &(struct trade_peer){0}, &(struct trade_row){.want = 40, .lack = 30, .version = 1});
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0},
+                                          &(struct trade_row){.want = 40, .lack = 30, .version = 1},
+                                          &long_before_the_end);
 
     cr_expect(eq(i64, t.given, 25));
     cr_expect(eq(i64, t.peer.want, 15));
@@ -229,17 +472,18 @@ Test(trade, hints_of_an_older_row_are_passed_over)
 {
     struct pool p = pool_with_free(1000, 0);
     const struct trade_row new_row = {.lack = 7, .want = 9, .spent = 100, .free = 3, .version = 5};
-    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &new_row);
-    struct trade_result late =
-        trade_receive(&t.pool, &t.peer, &(struct trade_row){.lack = 50, .version = 4});
+    struct trade_result t =
+        trade_receive(&p, &(struct trade_peer){0}, &new_row, &long_before_the_end);
+    struct trade_result late = trade_receive(
+        &t.pool, &t.peer, &(struct trade_row){.lack = 50, .version = 4}, &long_before_the_end);
 
     cr_expect(eq(i64, late.peer.lack, 7));
     cr_expect(eq(i64, late.pool.wanted_elsewhere, 7));
     cr_expect(eq(i64, late.pool.spent_elsewhere, 100));
     cr_expect(not(late.answer));
 
-    struct trade_result newer =
-        trade_receive(&t.pool, &t.peer, &(struct trade_row){.spent = 90, .version = 6});
+    struct trade_result newer = trade_receive(
+        &t.pool, &t.peer, &(struct trade_row){.spent = 90, .version = 6}, &long_before_the_end);
     cr_expect(eq(i64, newer.pool.wanted_elsewhere, 0));
     cr_expect(eq(i64, newer.pool.spent_elsewhere, 90));
 }
@@ -249,14 +493,50 @@ Test(trade, what_comes_home_to_be_burned_is_burned_before_anyone_gets_it)
     struct pool p = pool_of(1000, true);
     struct trade_peer q = {0};
 
-    trade_send(&p, &q, 500);
+    trade_send(&p, &q, 500, NOW_MS);
     p = pool_retarget(&p, 300);
     cr_assert(eq(i64, pool_pending(&p), 200));
-    struct trade_result t =
-        trade_receive(&p, &q, &(struct trade_row){.sent = 250, .want = 9, .version = 1});
+    struct trade_result t = trade_receive(
+        &p, &q, &(struct trade_row){.sent = 250, .received = 500, .want = 9, .version = 1},
+        &long_before_the_end);
     cr_expect(eq(i64, pool_pending(&t.pool), 0));
     cr_expect(eq(i64, t.pool.burned, 700));
     cr_expect(eq(i64, t.given, 9));
+}
+
+/* Rows of three others, lost, repeated and out of order: the sums are those of what was heard last.
+ */
+Test(trade, hints_stay_exact_sums_whatever_the_network_does)
+{
+    struct prng prng = {.state = 20261125};
+    struct pool p = pool_of(100000, true);
+    struct trade_peer peers[DCS] = {{0}};
+
+    for (int i = 0; i < 2000; i++) {
+        int64_t lack = 0, spent = 0, from = prng_below(&prng, DCS);
+        struct trade_peer *q = &peers[from];
+        const struct trade_row row = {
+            .received = prng_below(&prng, q->sent + 1),
+            .want = 30 + prng_below(&prng, 30),
+            .lack = prng_below(&prng, 30),
+            .burn = prng_below(&prng, 3),
+            .spent = prng_below(&prng, 500),
+            .version = prng_below(&prng, 400) + i / 2,
+        };
+        struct trade_result t = trade_receive(&p, q, &row, &long_before_the_end);
+
+        cr_assert(t.verdict == TRADE_APPLIED);
+        p = t.pool;
+        *q = t.peer;
+        p.granted = prng_below(&prng, 3) == 0 ? pool_holding(&p) : p.granted;
+        for (int j = 0; j < DCS; j++) {
+            (void)trade_give(&p, &peers[j], &long_before_the_end);
+            lack += peers[j].lack;
+            spent += peers[j].spent;
+        }
+        cr_assert(eq(i64, p.wanted_elsewhere, lack));
+        cr_assert(eq(i64, p.spent_elsewhere, spent));
+    }
 }
 
 /* ---- news for servers */
@@ -305,7 +585,8 @@ Test(trade, servers_hear_of_what_concerns_them)
         p.granted = 500 - news[i].free;
         p.consumed = news[i].consumed;
         p.wanted = news[i].wanted;
-        struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &news[i].row);
+        struct trade_result t =
+            trade_receive(&p, &(struct trade_peer){0}, &news[i].row, &long_before_the_end);
         cr_expect(t.news == news[i].news, "%s: %d", news[i].name, (int)t.news);
     }
 }
@@ -319,7 +600,8 @@ Test(trade, a_refund_elsewhere_after_all_was_spent_is_news)
     p.granted = p.consumed = 500;
     p.spent_elsewhere = 500;
     cr_assert(eq(i64, pool_abroad(&p), 0));
-    struct trade_result t = trade_receive(&p, &q, &(struct trade_row){.spent = 499, .version = 2});
+    struct trade_result t = trade_receive(&p, &q, &(struct trade_row){.spent = 499, .version = 2},
+                                          &long_before_the_end);
     cr_expect(t.news == POOL_NEWS_CHANGED);
 }
 
@@ -352,10 +634,10 @@ Test(trade, asks_for_what_is_missing)
         p.wanted = asks[i].wanted;
         p.rate_milli = asks[i].rate_milli;
         p.spent_elsewhere = asks[i].elsewhere;
-        trade_plan(&p, &q, 1, &ask);
+        trade_plan(&p, &q, 1, &long_before_the_end, &ask);
         cr_expect(ask.want == asks[i].want, "%s: want %lld", asks[i].name, (long long)ask.want);
         cr_expect(ask.lack == asks[i].lack, "%s: lack %lld", asks[i].name, (long long)ask.lack);
-        cr_expect(trade_is_needed(&p) == (ask.want > 0), "%s", asks[i].name);
+        cr_expect(trade_is_needed(&p, &long_before_the_end) == (ask.want > 0), "%s", asks[i].name);
     }
 }
 
@@ -368,9 +650,9 @@ Test(trade, a_window_that_grants_nothing_asks_for_nothing)
     p.granted = 500;
     p.wanted = 7;
     p.accepts = false;
-    trade_plan(&p, &(struct trade_peer){0}, 1, &ask);
+    trade_plan(&p, &(struct trade_peer){0}, 1, &long_before_the_end, &ask);
     cr_expect(eq(i64, ask.want, 0));
-    cr_expect(not(trade_is_needed(&p)));
+    cr_expect(not(trade_is_needed(&p, &long_before_the_end)));
 }
 
 Test(trade, those_who_can_spare_most_are_asked_for_most)
@@ -383,11 +665,166 @@ Test(trade, those_who_can_spare_most_are_asked_for_most)
     p.requested = p.requested_max = 1000;
     p.granted = 100;
     p.wanted = 40;
-    trade_plan(&p, peers, 3, ask);
+    trade_plan(&p, peers, 3, &long_before_the_end, ask);
     cr_expect(eq(i64, ask[0].want, 41));
     cr_expect(eq(i64, ask[0].lack, 40));
     cr_expect(eq(i64, ask[1].want, 0));
     cr_expect(eq(i64, ask[2].want, 0));
+}
+
+Test(trade, who_does_not_answer_is_asked_as_before_and_the_others_as_if_it_were_not_there)
+{
+    struct pool p = pool_of(100, false);
+    struct trade_peer peers[] = {{.free = 300}, {.free = 10}, {.free = 10}};
+    const struct trade_context later = {NOW_MS + 1000, 3600000};
+    struct trade_ask ask[3];
+
+    p.requested = p.requested_max = 1000;
+    p.granted = 100;
+    p.wanted = 40;
+    trade_plan(&p, peers, 3, &long_before_the_end, ask);
+    cr_assert(eq(i64, ask[0].lack, 38));
+    for (int j = 0; j < 3; j++)
+        trade_note_ask(&peers[j], &ask[j], NOW_MS);
+    for (int j = 1; j < 3; j++) {
+        const struct trade_row row = {.free = 10, .version = 1};
+        struct pool full = pool_of(1000, true);
+        peers[j] = trade_receive(&full, &peers[j], &row, &later).peer;
+        cr_expect(eq(i64, peers[j].unanswered_since_ms, 0));
+    }
+    trade_plan(&p, peers, 3, &later, ask);
+    cr_expect(eq(i64, ask[0].lack, 38));
+    cr_expect(eq(i64, ask[1].lack, 21));
+    cr_expect(eq(i64, ask[2].lack, 21));
+}
+
+Test(trade, who_is_asked_for_nothing_owes_no_answer)
+{
+    struct trade_peer q = {0};
+
+    trade_note_ask(&q, &(struct trade_ask){.want = 5}, NOW_MS);
+    trade_note_ask(&q, &(struct trade_ask){.want = 6}, NOW_MS + 10);
+    cr_expect(eq(i64, q.unanswered_since_ms, NOW_MS));
+    trade_note_ask(&q, &(struct trade_ask){0}, NOW_MS + 20);
+    cr_expect(eq(i64, q.unanswered_since_ms, 0));
+}
+
+static const struct {
+    const char *name; /* reads as a claim */
+    struct trade_ask told, now;
+    int64_t ago_ms;
+    bool is_told;
+} tellings[] = {
+    {"a first ask is told at once, whatever was told just now", {0}, {.want = 1}, 0, true},
+    {"so is the first lack", {.want = 5}, {.want = 5, .lack = 1}, 0, true},
+    {"and much more than before", {.want = 5}, {.want = 12}, 0, true},
+    {"a little more is told a little later", {.want = 5}, {.want = 7}, 19, false},
+    {"that is now", {.want = 5}, {.want = 7}, 20, true},
+    {"less need not be told", {.want = 5}, {.want = 4}, 249, false},
+    {"but what is not met is said again", {.want = 5}, {.want = 4}, 250, true},
+    {"that nobody lacks anything is told", {.want = 5, .lack = 5}, {.want = 5}, 20, true},
+    {"but not quicker than all else", {.want = 5, .lack = 5}, {0}, 19, false},
+    {"nothing is never told", {0}, {0}, 99999, false},
+    {"a clock that was set back silences nobody", {.want = 5}, {.want = 7}, -5, true},
+};
+
+Test(trade, an_ask_is_told_when_it_is_new_and_again_until_it_is_met)
+{
+    for (size_t i = 0; i < COUNT(tellings); i++)
+        cr_expect(trade_is_to_be_told(&tellings[i].told, &tellings[i].now, tellings[i].ago_ms) ==
+                      tellings[i].is_told,
+                  "%s", tellings[i].name);
+}
+
+/* ---- data centres that hear each other at once */
+
+struct dc {
+    struct pool pool;
+    struct trade_peer peers[DCS];
+};
+
+/* One asks another for what it needs; the answer arrives.  Returns what was given. */
+static int64_t exchange(struct dc dcs[DCS], int asker, int donor, int64_t version)
+{
+    struct dc *a = &dcs[asker], *d = &dcs[donor];
+    struct trade_peer others[DCS - 1];
+    struct trade_ask wishes[DCS - 1];
+    size_t count = 0, at = 0;
+
+    for (int j = 0; j < DCS; j++) {
+        at = j == donor ? count : at;
+        if (j != asker)
+            others[count++] = a->peers[j];
+    }
+    trade_plan(&a->pool, others, count, &long_before_the_end, wishes);
+    struct trade_row row = trade_row_for(&a->pool, &a->peers[donor], &wishes[at], version);
+    struct trade_result t = trade_receive(&d->pool, &d->peers[asker], &row, &long_before_the_end);
+    cr_assert(t.verdict == TRADE_APPLIED);
+    d->pool = t.pool;
+    d->peers[asker] = t.peer;
+    row = trade_row_for(&d->pool, &d->peers[asker], &(struct trade_ask){0}, version);
+    struct trade_result back =
+        trade_receive(&a->pool, &a->peers[donor], &row, &long_before_the_end);
+    cr_assert(back.verdict == TRADE_APPLIED);
+    a->pool = back.pool;
+    a->peers[donor] = back.peer;
+    return t.given;
+}
+
+static void share_out(struct dc dcs[DCS], int64_t total)
+{
+    for (int i = 0; i < DCS; i++) {
+        dcs[i] = (struct dc){.pool = pool_of(0, i == 0)};
+        dcs[i].pool = pool_retarget(&dcs[i].pool, total);
+    }
+    for (int j = 1; j < DCS; j++) {
+        int64_t share = trade_share(total, DCS, (size_t)j);
+        trade_send(&dcs[0].pool, &dcs[0].peers[j], share, NOW_MS);
+        dcs[j].pool.received = dcs[j].peers[0].received = share;
+        dcs[0].peers[j].echoed = share;
+    }
+}
+
+Test(trade, if_all_demand_is_in_one_of_three_it_gets_everything_in_few_rounds)
+{
+    struct dc dcs[DCS];
+    int rounds = 0;
+
+    share_out(dcs, 1000);
+    while (pool_holding(&dcs[1].pool) < 1000) {
+        cr_assert_lt(++rounds, 30, "%lld", (long long)pool_holding(&dcs[1].pool));
+        /* All that is here gets granted, and another 700 are asked for. */
+        dcs[1].pool.granted += pool_free(&dcs[1].pool);
+        dcs[1].pool.wanted = 700;
+        (void)exchange(dcs, 1, 0, rounds);
+        (void)exchange(dcs, 1, 2, rounds);
+    }
+}
+
+/* Whatever they need: after a few gifts, each bounded by the wish, all is at rest. */
+Test(trade, no_unit_goes_to_and_fro_for_ever)
+{
+    static const int64_t rates[] = {0, 1000, 9000, 40000, 200000};
+    int64_t version = 0;
+
+    for (size_t n = 0; n < COUNT(rates) * COUNT(rates) * COUNT(rates) * 2; n++) {
+        struct dc dcs[DCS];
+        int last_gift = 0;
+
+        share_out(dcs, 240);
+        for (int i = 0; i < DCS; i++) {
+            size_t at = i == 0 ? n % 5 : i == 1 ? n / 5 % 5 : n / 25 % 5;
+            dcs[i].pool.rate_milli = rates[at];
+            /* Some have been granted all, and somebody waits for more. */
+            dcs[i].pool.granted = n / 125 == 1 && i != 1 ? pool_free(&dcs[i].pool) : 0;
+            dcs[i].pool.wanted = n / 125 == 1 && i == 2 ? 3 : 0;
+        }
+        for (int round = 1; round <= 60; round++)
+            for (int i = 0; i < DCS * DCS; i++)
+                if (i / DCS != i % DCS && exchange(dcs, i / DCS, i % DCS, ++version) > 0)
+                    last_gift = round;
+        cr_expect_lt(last_gift, 20, "demands of number %zu", n);
+    }
 }
 
 Test(trade, if_nothing_is_known_of_anyone_all_are_asked_evenly)
@@ -399,7 +836,7 @@ Test(trade, if_nothing_is_known_of_anyone_all_are_asked_evenly)
     p.requested = p.requested_max = 1000;
     p.granted = 100;
     p.wanted = 40;
-    trade_plan(&p, peers, 3, ask);
+    trade_plan(&p, peers, 3, &long_before_the_end, ask);
     for (int j = 0; j < 3; j++) {
         cr_expect(eq(i64, ask[j].want, 14));
         cr_expect(eq(i64, ask[j].lack, 14));
@@ -413,16 +850,16 @@ Test(trade, home_asks_for_what_it_must_burn_in_proportion_to_what_others_have)
     struct trade_peer sent = {0};
     struct trade_ask ask[2];
 
-    trade_send(&p, &sent, 1000);
+    trade_send(&p, &sent, 1000, NOW_MS);
     p = pool_retarget(&p, 800);
-    trade_plan(&p, peers, 2, ask);
+    trade_plan(&p, peers, 2, &long_before_the_end, ask);
     cr_expect(eq(i64, ask[0].burn, 151));
     cr_expect(eq(i64, ask[1].burn, 51));
     for (int j = 0; j < 2; j++) {
         cr_expect(eq(i64, ask[j].want, ask[j].burn));
         cr_expect(eq(i64, ask[j].lack, ask[j].burn));
     }
-    cr_expect(trade_is_needed(&p));
+    cr_expect(trade_is_needed(&p, &long_before_the_end));
 }
 
 Test(trade, a_row_says_what_is_sent_received_asked_for_and_left)
@@ -459,6 +896,8 @@ static const struct {
     {"nor lacks it", {.lack = -1}},
     {"nor burns it", {.burn = -1}},
     {"nor spends it", {.spent = -1}},
+    {"no echo has been missing since before all time", {.unechoed_since_ms = -1}},
+    {"nor an answer", {.unanswered_since_ms = -1}},
 };
 
 Test(trade, an_unsound_account_is_told_from_a_sound_one)
