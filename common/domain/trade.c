@@ -163,6 +163,12 @@ int64_t trade_give(struct pool *p, struct trade_peer *q, const struct trade_cont
     return given;
 }
 
+/* The share of a new window: servers that asked for a first slice before it came have given up. */
+static bool is_first_share(const struct pool *before, const struct trade_result *t)
+{
+    return t->credited > 0 && before->granted == 0 && pool_free(before) == 0;
+}
+
 static enum pool_news news_of(const struct pool *before, const struct trade_result *t)
 {
     int64_t had = pool_available(before) + pool_abroad(before);
@@ -172,7 +178,9 @@ static enum pool_news news_of(const struct pool *before, const struct trade_resu
         return POOL_NEWS_RECALL;
     if (t->pool.wanted > 0 && (t->credited > 0 || (had > 0 && has == 0)))
         return POOL_NEWS_CHANGED;
-    return had == 0 && has > 0 ? POOL_NEWS_CHANGED : POOL_NO_NEWS;
+    if (is_first_share(before, t) || (had == 0 && has > 0))
+        return POOL_NEWS_CHANGED;
+    return POOL_NO_NEWS;
 }
 
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
@@ -287,7 +295,7 @@ static struct trade_ask part_for(const struct trade_peer *q, const struct trade_
     };
 }
 
-void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
+void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count, int home,
                 const struct trade_context *ctx, struct trade_ask *ret)
 {
     struct crowd everyone = {0}, talking = {0};
@@ -298,6 +306,10 @@ void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t cou
         ret[j] = (struct trade_ask){0};
     if (ctx->ends_in_ms == 0 || (all.want == 0 && all.burn == 0))
         return;
+    if (home >= 0 && peers[home].version == 0 && !is_silent(&peers[home], ctx)) {
+        ret[home] = all;
+        return;
+    }
     for (size_t j = 0; j < count; j++) {
         join(&everyone, &peers[j], ctx);
         if (!is_silent(&peers[j], ctx))

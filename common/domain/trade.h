@@ -121,8 +121,12 @@ void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms)
  * those that can spare most, as soon as less than two seconds are left.  Nobody
  * counts on a peer that has not answered for a second: it is asked as before,
  * and the others as if it were not there.
+ *
+ * `home` is the index of the cap's home, -1 if that is here.  As long as it has
+ * not been heard of a new window, the share that it sends is on its way, and
+ * only it is asked, who knows so: others would give what is not needed.
  */
-void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count,
+void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t count, int home,
                 const struct trade_context *ctx, struct trade_ask *ret);
 
 /* What the last row to a peer asked for is now this; from here on it may be silent. */

@@ -65,7 +65,8 @@ static bool save_definition(struct db_conn *c, const struct announcement *a, int
 }
 
 /* The new total; with other data centres, what that moves between them. */
-static void retarget(struct store_pool *p, const struct peers *peers, const struct announcement *a)
+static void retarget(struct store_pool *p, const struct peers *peers, const struct announcement *a,
+                     bool is_new)
 {
     const struct pool before = p->pool;
 
@@ -75,7 +76,9 @@ static void retarget(struct store_pool *p, const struct peers *peers, const stru
         return;
     trading_share(p, peers, p->pool.minted - before.minted);
     if (a->total < before.requested)
-        trading_send_home(p, peers, a->home);
+        trading_send_home(p, peers);
+    if (is_new)
+        trading_begin(p, peers);
     trading_plan(p, peers, /* answered= */ -1);
 }
 
@@ -94,7 +97,7 @@ static void change(struct store_pool *p, const struct peers *peers, const struct
     p->pool.slice_max_ppm = a->slice_max_ppm;
     p->pool.autonomy_ms = a->autonomy_ms;
     if (p->state < INTERVAL_CLOSING)
-        retarget(p, peers, a);
+        retarget(p, peers, a, known->version == 0);
     p->is_changed = true;
     /* Holders hear of it at once, and if units are to be burned they report what they hold. */
     p->news = pool_pending(&p->pool) > 0 ? POOL_NEWS_RECALL : POOL_NEWS_CHANGED;

@@ -96,6 +96,18 @@ static bool may_answer_wish(const struct store_pool *p, const struct store_peer 
     return !trade_is_within(p->now_ms - q->told_at_ms, TRADE_ANSWER_EVERY_MS);
 }
 
+/*
+ * It does not know of all that arrived here, or has not got all that we sent:
+ * the row that told it was lost, or came before its window did.
+ */
+static bool lacks_news(const struct told_row *told, const struct store_pool *p,
+                       const struct store_peer *q)
+{
+    return told->echoed < q->row.received ||
+           (told->row.received < q->row.sent &&
+            !trade_is_within(p->now_ms - q->told_at_ms, TRADE_TELL_EVERY_MS));
+}
+
 static enum trade_outcome receive(struct work *w, const struct told_row *told, size_t pool)
 {
     struct store_pool *p = &w->pools[pool];
@@ -114,8 +126,7 @@ static enum trade_outcome receive(struct work *w, const struct told_row *told, s
         return OUTCOME_ABSURD;
     apply(p, q, &t);
     units_moved_add(&w->batch->moved, &before, &p->pool);
-    /* It does not know of all that arrived here: the row that told it was lost. */
-    if (t.answer || told->echoed < q->row.received || (t.answer_wish && may_answer_wish(p, q)))
+    if (t.answer || lacks_news(told, p, q) || (t.answer_wish && may_answer_wish(p, q)))
         w->must_hear[pool] = true;
     return OUTCOME_APPLIED;
 }

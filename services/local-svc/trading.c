@@ -37,12 +37,26 @@ void trading_share(struct store_pool *p, const struct peers *peers, int64_t mint
         send_units(p, &p->peers[j], min_i64(peers_share(peers, minted, j), pool_free(&p->pool)));
 }
 
-void trading_send_home(struct store_pool *p, const struct peers *peers, const char *home)
+/* The index of the window's home; -1: that is here, or not one of the others. */
+static int home_of(const struct store_pool *p, const struct peers *peers)
 {
-    int at = peers_find(peers, home);
+    return p->pool.home ? -1 : peers_find(peers, p->home);
+}
 
-    if (at >= 0)
-        send_units(p, &p->peers[at],
+void trading_begin(struct store_pool *p, const struct peers *peers)
+{
+    int home = home_of(p, peers);
+
+    if (home >= 0)
+        tell(p, &p->peers[home]);
+}
+
+void trading_send_home(struct store_pool *p, const struct peers *peers)
+{
+    int home = home_of(p, peers);
+
+    if (home >= 0)
+        send_units(p, &p->peers[home],
                    trade_excess(&p->pool, peers_own_share(peers, p->pool.requested)));
 }
 
@@ -85,7 +99,7 @@ void trading_plan(struct store_pool *p, const struct peers *peers, int answered)
     for (size_t j = 0; j < peers->count; j++)
         rows[j] = p->peers[j].row;
     /* A window that is over needs nothing: what was asked for is withdrawn. */
-    trade_plan(&p->pool, rows, peers->count, &ctx, asks);
+    trade_plan(&p->pool, rows, peers->count, home_of(p, peers), &ctx, asks);
     for (size_t j = 0; j < peers->count; j++)
         ask(p, &p->peers[j], &asks[j], (int)j == answered);
 }

@@ -14,8 +14,11 @@
 /* At home: of so many units that were just minted, each other data centre gets its share. */
 void trading_share(struct store_pool *p, const struct peers *peers, int64_t minted);
 
+/* Away: the window is new here.  Its home hears so, and says again what it sent before. */
+void trading_begin(struct store_pool *p, const struct peers *peers);
+
 /* Away: after the total was lowered, what is free above the own share goes to the home. */
-void trading_send_home(struct store_pool *p, const struct peers *peers, const char *home);
+void trading_send_home(struct store_pool *p, const struct peers *peers);
 
 /* Those who were left short get what came free since. */
 void trading_give(struct store_pool *p, const struct peers *peers);

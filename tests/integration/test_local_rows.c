@@ -92,7 +92,8 @@ static int64_t pool(struct world *w, int dc, const char *cap, const char *member
 /* What a data centre has of the window in all, in pool, slices and spent. */
 static int64_t holding(struct world *w, int dc, const char *cap)
 {
-    return pool(w, dc, cap, "effective") + pool(w, dc, cap, "received") - pool(w, dc, cap, "sent");
+    return pool(w, dc, cap, "minted") - pool(w, dc, cap, "burned") +
+           pool(w, dc, cap, "received") - pool(w, dc, cap, "sent");
 }
 
 static void expect_clean_audits(struct world *w)
@@ -306,6 +307,31 @@ Test(local_rows, what_cannot_be_shared_evenly_goes_to_the_first_by_name)
     cr_expect_eq(holding(&w, 0, "odd"), 3);
     cr_expect_eq(holding(&w, 1, "odd"), 3);
     cr_expect_eq(holding(&w, 2, "odd"), 2);
+    expect_clean_audits(&w);
+}
+
+/* The home minted, and said so, before the others had heard of the window. */
+Test(local_rows, a_new_window_gets_its_share_and_asks_nobody_meanwhile)
+{
+    auto_world struct world w;
+    struct holder h = {.dc = 1};
+
+    start(&w, 3);
+    local_announce(w.dcs[0].client, "ad",
+                   &(struct announced){.version = 1, .total = 300, .home = "a"});
+    collect(&w, 0);
+    while (w.bag_count > 0) {
+        struct message m = take(&w, 0);
+        cr_assert_str_eq(post_row(&w, m.from, m.to, m.row), "unknown");
+        free(m.row);
+    }
+    announce(&w, "ad", 1, 300);
+    speak(&w, &h, "ad", 1);
+    settle(&w);
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(holding(&w, i, "ad"), 100, "%s", names[i]);
+    speak(&w, &h, "ad", 1);
+    cr_expect_eq(h.said.granted_known, 10);
     expect_clean_audits(&w);
 }
 

@@ -191,7 +191,8 @@ static void trade_window(struct world *w, int dc, int window, int answered)
     for (int j = 0; j < w->dcs_count; j++)
         if (j != dc)
             peers[count++] = here->peers[j];
-    trade_plan(&here->pool, peers, count, &ctx, asks);
+    int home = w->home == dc ? -1 : w->home - (w->home > dc);
+    trade_plan(&here->pool, peers, count, home, &ctx, asks);
     for (int j = 0; j < w->dcs_count; j++) {
         if (j == dc)
             continue;

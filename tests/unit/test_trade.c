@@ -10,6 +10,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define NOW_MS INT64_C(1000000)
 #define DCS 3
+#define NOT_AWAY (-1) /* the home is here, or its part makes no difference */
 
 static const struct trade_context long_before_the_end = {.now_ms = NOW_MS, .ends_in_ms = 3600000};
 
@@ -591,6 +592,18 @@ Test(trade, servers_hear_of_what_concerns_them)
     }
 }
 
+Test(trade, the_share_of_a_new_window_is_news)
+{
+    struct pool p = pool_of(0, false);
+
+    p.requested = p.requested_max = 1000;
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0},
+                                          &(struct trade_row){.sent = 5}, &long_before_the_end);
+    cr_expect(t.news == POOL_NEWS_CHANGED);
+    t = trade_receive(&t.pool, &t.peer, &(struct trade_row){.sent = 6}, &long_before_the_end);
+    cr_expect(t.news == POOL_NO_NEWS);
+}
+
 Test(trade, a_refund_elsewhere_after_all_was_spent_is_news)
 {
     struct pool p = pool_of(500, false);
@@ -634,7 +647,7 @@ Test(trade, asks_for_what_is_missing)
         p.wanted = asks[i].wanted;
         p.rate_milli = asks[i].rate_milli;
         p.spent_elsewhere = asks[i].elsewhere;
-        trade_plan(&p, &q, 1, &long_before_the_end, &ask);
+        trade_plan(&p, &q, 1, NOT_AWAY, &long_before_the_end, &ask);
         cr_expect(ask.want == asks[i].want, "%s: want %lld", asks[i].name, (long long)ask.want);
         cr_expect(ask.lack == asks[i].lack, "%s: lack %lld", asks[i].name, (long long)ask.lack);
         cr_expect(trade_is_needed(&p, &long_before_the_end) == (ask.want > 0), "%s", asks[i].name);
@@ -650,7 +663,7 @@ Test(trade, a_window_that_grants_nothing_asks_for_nothing)
     p.granted = 500;
     p.wanted = 7;
     p.accepts = false;
-    trade_plan(&p, &(struct trade_peer){0}, 1, &long_before_the_end, &ask);
+    trade_plan(&p, &(struct trade_peer){0}, 1, NOT_AWAY, &long_before_the_end, &ask);
     cr_expect(eq(i64, ask.want, 0));
     cr_expect(not(trade_is_needed(&p, &long_before_the_end)));
 }
@@ -665,11 +678,33 @@ Test(trade, those_who_can_spare_most_are_asked_for_most)
     p.requested = p.requested_max = 1000;
     p.granted = 100;
     p.wanted = 40;
-    trade_plan(&p, peers, 3, &long_before_the_end, ask);
+    trade_plan(&p, peers, 3, NOT_AWAY, &long_before_the_end, ask);
     cr_expect(eq(i64, ask[0].want, 41));
     cr_expect(eq(i64, ask[0].lack, 40));
     cr_expect(eq(i64, ask[1].want, 0));
     cr_expect(eq(i64, ask[2].want, 0));
+}
+
+Test(trade, of_a_new_window_only_the_home_is_asked_until_it_was_heard_or_is_silent)
+{
+    struct pool p = pool_of(0, false);
+    struct trade_peer peers[] = {{.free = 100, .version = 3}, {0}};
+    const struct trade_context later = {NOW_MS + 1000, 3600000};
+    struct trade_ask ask[2];
+
+    p.requested = p.requested_max = 1000;
+    p.wanted = 40;
+    trade_plan(&p, peers, 2, /* home= */ 1, &long_before_the_end, ask);
+    cr_expect(eq(i64, ask[0].want, 0));
+    cr_expect(eq(i64, ask[1].lack, 40));
+    trade_note_ask(&peers[1], &ask[1], NOW_MS);
+
+    trade_plan(&p, peers, 2, /* home= */ 1, &later, ask);
+    cr_expect(eq(i64, ask[0].lack, 40));
+
+    peers[1].version = 1;
+    trade_plan(&p, peers, 2, /* home= */ 1, &long_before_the_end, ask);
+    cr_expect(eq(i64, ask[0].lack, 40));
 }
 
 Test(trade, who_does_not_answer_is_asked_as_before_and_the_others_as_if_it_were_not_there)
@@ -682,7 +717,7 @@ Test(trade, who_does_not_answer_is_asked_as_before_and_the_others_as_if_it_were_
     p.requested = p.requested_max = 1000;
     p.granted = 100;
     p.wanted = 40;
-    trade_plan(&p, peers, 3, &long_before_the_end, ask);
+    trade_plan(&p, peers, 3, NOT_AWAY, &long_before_the_end, ask);
     cr_assert(eq(i64, ask[0].lack, 38));
     for (int j = 0; j < 3; j++)
         trade_note_ask(&peers[j], &ask[j], NOW_MS);
@@ -692,7 +727,7 @@ Test(trade, who_does_not_answer_is_asked_as_before_and_the_others_as_if_it_were_
         peers[j] = trade_receive(&full, &peers[j], &row, &later).peer;
         cr_expect(eq(i64, peers[j].unanswered_since_ms, 0));
     }
-    trade_plan(&p, peers, 3, &later, ask);
+    trade_plan(&p, peers, 3, NOT_AWAY, &later, ask);
     cr_expect(eq(i64, ask[0].lack, 38));
     cr_expect(eq(i64, ask[1].lack, 21));
     cr_expect(eq(i64, ask[2].lack, 21));
@@ -756,7 +791,7 @@ static int64_t exchange(struct dc dcs[DCS], int asker, int donor, int64_t versio
         if (j != asker)
             others[count++] = a->peers[j];
     }
-    trade_plan(&a->pool, others, count, &long_before_the_end, wishes);
+    trade_plan(&a->pool, others, count, NOT_AWAY, &long_before_the_end, wishes);
     struct trade_row row = trade_row_for(&a->pool, &a->peers[donor], &wishes[at], version);
     struct trade_result t = trade_receive(&d->pool, &d->peers[asker], &row, &long_before_the_end);
     cr_assert(t.verdict == TRADE_APPLIED);
@@ -836,7 +871,7 @@ Test(trade, if_nothing_is_known_of_anyone_all_are_asked_evenly)
     p.requested = p.requested_max = 1000;
     p.granted = 100;
     p.wanted = 40;
-    trade_plan(&p, peers, 3, &long_before_the_end, ask);
+    trade_plan(&p, peers, 3, NOT_AWAY, &long_before_the_end, ask);
     for (int j = 0; j < 3; j++) {
         cr_expect(eq(i64, ask[j].want, 14));
         cr_expect(eq(i64, ask[j].lack, 14));
@@ -852,7 +887,7 @@ Test(trade, home_asks_for_what_it_must_burn_in_proportion_to_what_others_have)
 
     trade_send(&p, &sent, 1000, NOW_MS);
     p = pool_retarget(&p, 800);
-    trade_plan(&p, peers, 2, &long_before_the_end, ask);
+    trade_plan(&p, peers, 2, NOT_AWAY, &long_before_the_end, ask);
     cr_expect(eq(i64, ask[0].burn, 151));
     cr_expect(eq(i64, ask[1].burn, 51));
     for (int j = 0; j < 2; j++) {
