@@ -128,9 +128,14 @@ static bool take(struct consumer *c, const struct envelope *envelope, struct rem
     (void)span_member_i64(message, "heard_ms_ago", &said.heard_ms_ago);
     (void)span_member_i64(message, "heard_run", &said.heard_run);
     (void)span_member_i64(message, "missed", &said.missed);
+    (void)span_member_i64(message, "rows_seq", &said.rows_seq);
+    (void)span_member_i64(message, "rows_done", &said.rows_done);
     (void)span_member_i64(message, "definitions_applied", &said.definitions_applied);
     peer_heard(&link->peer, &said, bytes);
-    return takers[envelope->kind](c, link, message);
+    bool done = takers[envelope->kind](c, link, message);
+    if (done && envelope->kind == ENVELOPE_ROWS)
+        peer_rows_done(&link->peer, &said);
+    return done;
 }
 
 static bool handle(void *arg, const struct bus_message *m)

@@ -70,7 +70,8 @@ static void count_missed(struct peer_ears *ears, const struct peer_said *said)
     if (said->run == PEER_UNKNOWN || said->seq == PEER_UNKNOWN)
         return;
     if (said->run != ears->run)
-        *ears = (struct peer_ears){.run = said->run, .last_seq = said->seq};
+        *ears =
+            (struct peer_ears){.run = said->run, .last_seq = said->seq, .rows_done = PEER_UNKNOWN};
     if (said->seq > ears->last_seq) {
         ears->missed += said->seq - ears->last_seq - 1;
         ears->last_seq = said->seq;
@@ -98,6 +99,8 @@ static void take_view(struct peer *p, const struct peer_said *said)
         p->has_missed = p->has_missed || said->missed > p->view.missed;
         p->view.missed = said->missed;
     }
+    if (said->heard_run == p->run)
+        p->rows_done = max_i64(p->rows_done, said->rows_done);
     if (said->definitions_applied != PEER_UNKNOWN)
         p->view.definitions_echoed = said->definitions_applied;
 }
@@ -125,6 +128,8 @@ static void hear(struct peer *p, const struct peer_said *said)
     bool is_deaf = heard_us && p->view.hears_us == PEER_HEARS_NOT;
     show(p);
     unlock(p);
+    /* Rows may wait for what it has just said that it is done with. */
+    bus_sender_wake(p->sender);
     metric_set(p->metrics.heard_at, clk_utc_ms() * NS_PER_MS);
     if (found && before_ms == PEER_UNKNOWN)
         log_event(LOG_INFO, "peer.found", log_str("peer", p->setting.dc),
@@ -145,6 +150,22 @@ void peer_heard(struct peer *p, const struct peer_said *said, size_t bytes)
         unlock(p);
     else
         hear(p, said);
+}
+
+void peer_rows_done(struct peer *p, const struct peer_said *said)
+{
+    lock(p);
+    if (said->run == p->ears.run)
+        p->ears.rows_done = max_i64(p->ears.rows_done, said->rows_seq);
+    p->owes_echo = true;
+    unlock(p);
+    bus_sender_wake(p->sender);
+}
+
+bool peer_rows_may_go(const struct peer *p)
+{
+    return p->rows_seq - max_i64(p->rows_done, 0) < PEER_ROWS_UNDER_WAY_MAX ||
+           clk_now_ms() - p->rows_ms >= PEER_ROWS_TRY_MS;
 }
 
 void peer_missed(struct peer *p)
@@ -173,6 +194,8 @@ struct peer_said peer_say(struct peer *p)
         .heard_ms_ago = is_heard ? clk_now_ms() - view->heard_ms : PEER_UNKNOWN,
         .heard_run = p->ears.run,
         .missed = p->ears.run == PEER_UNKNOWN ? PEER_UNKNOWN : p->ears.missed,
+        .rows_seq = PEER_UNKNOWN,
+        .rows_done = p->ears.rows_done,
         .definitions_applied = view->definitions_applied,
     };
 }

@@ -24,12 +24,14 @@ struct peer_said {
     int64_t run, seq;            /* of this message */
     int64_t heard_ms_ago;        /* when it last heard us */
     int64_t heard_run, missed;   /* how many messages of that run of ours it has missed */
+    int64_t rows_seq;            /* of messages with rows: which of them this is, from 1 */
+    int64_t rows_done;           /* of that run of ours: the last that is done with */
     int64_t definitions_applied; /* of ours, up to this revision */
 };
 
 #define PEER_SAID_NOTHING                                                                          \
     ((struct peer_said){PEER_UNKNOWN, PEER_UNKNOWN, PEER_UNKNOWN, PEER_UNKNOWN, PEER_UNKNOWN,      \
-                        PEER_UNKNOWN, PEER_UNKNOWN})
+                        PEER_UNKNOWN, PEER_UNKNOWN, PEER_UNKNOWN, PEER_UNKNOWN})
 
 enum peer_hears { PEER_HEARS_UNKNOWN, PEER_HEARS_NOT, PEER_HEARS };
 
@@ -85,6 +87,7 @@ struct peer_metrics {
 /* Its messages as they came. */
 struct peer_ears {
     int64_t run, last_seq, missed;
+    int64_t rows_done; /* the last with rows that is done with */
 };
 
 struct peer {
@@ -104,6 +107,9 @@ struct peer {
     bool has_definitions;       /* a message of ours waits */
     struct buf definitions;     /* its members */
     int64_t said_ms;            /* when it was last told anything */
+    bool owes_echo;             /* it should hear soon that its rows are done with */
+    int64_t rows_seq, rows_ms;  /* of the last message with rows to it, and when */
+    int64_t rows_done;          /* which of them it is done with */
     int64_t seq;                /* of the last message to it */
 };
 
@@ -117,6 +123,19 @@ struct bus_counts peer_bus(struct peer *p);
 
 /* A message of it has come. */
 void peer_heard(struct peer *p, const struct peer_said *said, size_t bytes);
+
+/* The rows of this message of it are done with: it is told so soon. */
+void peer_rows_done(struct peer *p, const struct peer_said *said);
+
+/*
+ * Not more than so many messages with rows are on the way to it: what waits
+ * here is replaced by what is newer, what waits in a queue is not, and makes
+ * all behind it late.  Whoever takes none is tried again now and then, since
+ * they may be lost.  Without the lock, which the caller holds.
+ */
+#define PEER_ROWS_UNDER_WAY_MAX 8
+#define PEER_ROWS_TRY_MS 1000
+bool peer_rows_may_go(const struct peer *p);
 
 /* What it said in its last message could not be taken, and is gone. */
 void peer_missed(struct peer *p);

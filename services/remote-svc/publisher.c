@@ -15,13 +15,24 @@ static bool choose(struct peer *p, int64_t rows, enum envelope_kind *ret, struct
         *ret = ENVELOPE_DEFINITIONS;
         buf_add(definitions, p->definitions.data, p->definitions.len);
         p->has_definitions = false;
-    } else if (rows > 0) {
+    } else if (rows > 0 && peer_rows_may_go(p)) {
         *ret = ENVELOPE_ROWS;
     }
-    bool must = *ret != ENVELOPE_HELLO || clk_now_ms() - p->said_ms >= HELLO_MS;
-    if (must)
-        p->said_ms = clk_now_ms();
-    return must;
+    return *ret != ENVELOPE_HELLO || p->owes_echo || clk_now_ms() - p->said_ms >= HELLO_MS;
+}
+
+/* Under the peer's lock. */
+static struct peer_said say(struct peer *p, enum envelope_kind kind)
+{
+    struct peer_said said = peer_say(p);
+
+    p->said_ms = clk_now_ms();
+    p->owes_echo = false;
+    if (kind == ENVELOPE_ROWS) {
+        said.rows_seq = ++p->rows_seq;
+        p->rows_ms = p->said_ms;
+    }
+    return said;
 }
 
 static void write_known(struct js_writer *w, const char *name, int64_t value)
@@ -31,18 +42,20 @@ static void write_known(struct js_writer *w, const char *name, int64_t value)
 }
 
 /* What every message says besides. */
-static void write_begin(struct buf *out, const struct peer_said *say)
+static void write_begin(struct buf *out, const struct peer_said *said)
 {
     struct js_writer w = {.out = out};
 
     js_object(&w, NULL);
-    js_i64(&w, "sent_at_ms", say->sent_at_ms);
-    js_i64(&w, "run", say->run);
-    js_i64(&w, "seq", say->seq);
-    write_known(&w, "heard_ms_ago", say->heard_ms_ago);
-    write_known(&w, "heard_run", say->heard_run);
-    write_known(&w, "missed", say->missed);
-    write_known(&w, "definitions_applied", say->definitions_applied);
+    js_i64(&w, "sent_at_ms", said->sent_at_ms);
+    js_i64(&w, "run", said->run);
+    js_i64(&w, "seq", said->seq);
+    write_known(&w, "heard_ms_ago", said->heard_ms_ago);
+    write_known(&w, "heard_run", said->heard_run);
+    write_known(&w, "missed", said->missed);
+    write_known(&w, "rows_seq", said->rows_seq);
+    write_known(&w, "rows_done", said->rows_done);
+    write_known(&w, "definitions_applied", said->definitions_applied);
 }
 
 static void write_rows(struct peer *p, struct buf *out)
@@ -64,12 +77,12 @@ bool publisher_next(void *arg, struct bus_message *ret)
 
     CHECK(pthread_mutex_lock(&p->lock) == 0);
     bool must = choose(p, rows, &kind, &definitions);
-    struct peer_said say = must ? peer_say(p) : PEER_SAID_NOTHING;
+    struct peer_said said = must ? say(p, kind) : PEER_SAID_NOTHING;
     CHECK(pthread_mutex_unlock(&p->lock) == 0);
     if (!must)
         return false;
 
-    write_begin(&ret->body, &say);
+    write_begin(&ret->body, &said);
     if (kind == ENVELOPE_ROWS)
         write_rows(p, &ret->body);
     if (kind == ENVELOPE_DEFINITIONS)

@@ -712,13 +712,54 @@ Test(remote_svc, a_peer_that_misses_messages_says_so_and_is_told_everything)
     side_again(&east);
     expect_both_up();
     fake_answer(&west.fake, 503);
-    /* One message each: more than the consumer fetches ahead. */
-    for (int i = 1; i <= 60; i++) {
+    for (int i = 1; i <= 5; i++) {
         struct metric_wish w = {METRIC(east, sent_rows), metric_value(METRIC(east, sent_rows)) + 1};
         fake_touch(&east.fake, i, 1, true);
         cr_assert(harness_await(is_reached, &w, SOON_MS), "not published");
     }
-    rabbit_purge(west.broker, "volumecap.west");
+    rabbit_kill(west.broker);
+    rabbit_wipe(west.broker);
+    fake_answer(&west.fake, 0);
+    rabbit_restart(west.broker);
+    expect_told(1, 5);
+}
+
+static int64_t messages_with_rows(struct side *s)
+{
+    struct peer *p = &s->app->links[0].peer;
+
+    pthread_mutex_lock(&p->lock);
+    int64_t messages = p->rows_seq;
+    pthread_mutex_unlock(&p->lock);
+    return messages;
+}
+
+/* One window after the other changes, each a message if it may go. */
+static bool is_said_or_waits(void *arg)
+{
+    const struct metric_wish *w = arg;
+
+    return metric_value(w->series) + pending(&east) >= w->least;
+}
+
+Test(remote_svc, rows_wait_where_newer_ones_replace_them_and_not_in_a_queue)
+{
+    east.config.lost_ms = west.config.lost_ms = 60000;
+    side_again(&west);
+    side_again(&east);
+    expect_both_up();
+    fake_answer(&west.fake, 503);
+    int64_t began_ms = clk_now_ms(), before = messages_with_rows(&east);
+    int64_t sent = metric_value(METRIC(east, sent_rows));
+    for (int i = 1; i <= 60; i++) {
+        struct metric_wish w = {METRIC(east, sent_rows), sent + i};
+        fake_touch(&east.fake, i, 1, true);
+        cr_assert(harness_await(is_said_or_waits, &w, SOON_MS), "not heard of");
+    }
+    int64_t messages = messages_with_rows(&east) - before;
+    int64_t tries = 1 + (clk_now_ms() - began_ms) / PEER_ROWS_TRY_MS;
+    cr_expect(messages <= PEER_ROWS_UNDER_WAY_MAX + tries, "%lld messages", (long long)messages);
+
     fake_answer(&west.fake, 0);
     expect_told(1, 60);
 }
