@@ -70,7 +70,7 @@ int64_t pool_pending(const struct pool *p)
 
 int64_t pool_overspent(const struct pool *p)
 {
-    return max_i64(p->consumed - p->refunded - p->requested, 0);
+    return max_i64(p->consumed - p->refunded + p->spent_elsewhere - p->requested, 0);
 }
 
 int64_t pool_slice_rest(const struct pool_slice *s)

@@ -118,7 +118,8 @@ int64_t pool_effective(const struct pool *p); /* minted - burned: at home, the t
 int64_t pool_pending(const struct pool *p);   /* at home: to be burned to reach `requested` */
 int64_t pool_available(const struct pool *p); /* here, and not presumed spent nor to be burned */
 int64_t pool_abroad(const struct pool *p);    /* at most so much can still be spent elsewhere */
-int64_t pool_overspent(const struct pool *p); /* spent above `requested`: reported, not hidden */
+/* Spent above `requested`, in all DCs as far as is known: reported, not hidden. */
+int64_t pool_overspent(const struct pool *p);
 int64_t pool_slice_rest(const struct pool_slice *s);
 
 /* The largest slice, and what a lost server can strand at most of this window. */

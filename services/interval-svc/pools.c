@@ -16,6 +16,7 @@
 struct pool {
     int64_t starts_at_ms;
     struct interval_amounts amounts;
+    int64_t spent_elsewhere;
 };
 
 static void done_reply(struct httpc_reply *reply)
@@ -26,15 +27,27 @@ static void done_reply(struct httpc_reply *reply)
 static bool decode_pool(const cJSON *object, struct pool *ret, struct err *e)
 {
 #define AT(member) offsetof(struct pool, member)
+#define AT_HOME .kind = JS_I64, .max = UNITS_MAX, .optional = true, .nullable = true
     static const struct js_field fields[] = {
         {.name = "starts_at", .kind = JS_TIME, .offset = AT(starts_at_ms)},
         {.name = "requested", .kind = JS_I64, .offset = AT(amounts.requested), .max = UNITS_MAX},
-        {.name = "effective", .kind = JS_I64, .offset = AT(amounts.effective), .max = UNITS_MAX},
-        {.name = "pending", .kind = JS_I64, .offset = AT(amounts.pending), .max = UNITS_MAX},
+        {.name = "effective", .offset = AT(amounts.effective), AT_HOME},
+        {.name = "pending", .offset = AT(amounts.pending), AT_HOME},
         {.name = "spent", .kind = JS_I64, .offset = AT(amounts.spent), .max = UNITS_MAX},
+        {.name = "spent_elsewhere",
+         .kind = JS_I64,
+         .offset = AT(spent_elsewhere),
+         .max = UNITS_MAX,
+         .optional = true},
     };
+#undef AT_HOME
 #undef AT
-    return js_decode_lax(object, "", fields, sizeof(fields) / sizeof(fields[0]), ret, e);
+
+    ret->amounts.effective = ret->amounts.pending = INTERVAL_UNKNOWN;
+    if (!js_decode_lax(object, "", fields, sizeof(fields) / sizeof(fields[0]), ret, e))
+        return false;
+    ret->amounts.spent = min_i64(ret->amounts.spent + ret->spent_elsewhere, UNITS_MAX);
+    return true;
 }
 
 static void note(const struct interval_shown *shown, const struct pool *pool,

@@ -2,6 +2,15 @@
 
 #include "common/domain/interval.h"
 
+/* What only the home can know. */
+static void write_at_home(struct js_writer *w, const char *key, const struct pool *p, int64_t n)
+{
+    if (p->home)
+        js_i64(w, key, n);
+    else
+        js_null(w, key);
+}
+
 void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
 {
     const struct pool *p = &v->pool;
@@ -16,8 +25,8 @@ void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
     js_i64(w, "total_max", p->requested_max);
     js_i64(w, "minted", p->minted);
     js_i64(w, "burned", p->burned);
-    js_i64(w, "effective", pool_effective(p));
-    js_i64(w, "pending", pool_pending(p));
+    write_at_home(w, "effective", p, pool_effective(p));
+    write_at_home(w, "pending", p, pool_pending(p));
     js_i64(w, "free", pool_free(p));
     js_i64(w, "received", p->received);
     js_i64(w, "sent", p->sent);
@@ -26,6 +35,7 @@ void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
     js_i64(w, "consumed", p->consumed);
     js_i64(w, "refunded", p->refunded);
     js_i64(w, "spent", p->consumed - p->refunded);
+    js_i64(w, "spent_elsewhere", p->spent_elsewhere);
     js_i64(w, "overspent", pool_overspent(p));
     js_i64(w, "presumed_spent", p->presumed);
     js_i64(w, "wanted", p->wanted);

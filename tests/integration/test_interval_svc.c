@@ -800,6 +800,11 @@ static const struct shown_row {
      "\"effective\":900,\"pending\":10,\"spent\":9007199254740991,\"free\":1,\"slices\":[]}]}",
      "\"state\":\"open\",\"total\":1000,\"requested\":1000,\"effective\":900,\"pending\":10,"
      "\"spent\":9007199254740991}]}"},
+    {"what others spent counts, and what only the home knows is unknown",
+     "{\"cap\":\"a\",\"pools\":[{\"starts_at\":\"2026-11-20T00:00:00Z\",\"requested\":1000,"
+     "\"effective\":null,\"pending\":null,\"spent\":30,\"spent_elsewhere\":12}]}",
+     "\"state\":\"open\",\"total\":1000,\"requested\":1000,\"effective\":null,\"pending\":null,"
+     "\"spent\":42}]}"},
     {"local-svc has not heard of it", "",
      "\"state\":\"open\",\"total\":1000,\"requested\":null,\"effective\":null,\"pending\":null,"
      "\"spent\":null}]}"},

@@ -281,6 +281,16 @@ static const struct {
     {"to zero with nothing out", 0, 0, 0, 0, 0, 0, 0},
 };
 
+Test(pool, what_other_data_centres_spent_above_the_total_is_reported_too)
+{
+    struct pool p = pool_of(1000);
+
+    p.granted = p.consumed = 250;
+    p.spent_elsewhere = 100;
+    p = pool_retarget(&p, 320);
+    cr_expect(pool_overspent(&p) == 30);
+}
+
 Test(pool, totals_are_raised_and_lowered)
 {
     for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
