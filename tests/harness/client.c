@@ -153,8 +153,8 @@ static enum verdict verdict_of(int status)
 /* clang-format off */
 static const struct js_field consumed_fields[] = {
     {"granted",   JS_I64,  offsetof(struct consumed, granted), .max = UNITS_MAX, .optional = true},
-    {"remaining", JS_I64,  offsetof(struct consumed, remaining), .max = UNITS_MAX, .optional = true,
-                  .nullable = true},
+    {"remaining", JS_I64,  offsetof(struct consumed, remaining), .max = UNITS_MAX,
+                  .optional = true, .nullable = true},
     {"starts_at", JS_TIME, offsetof(struct consumed, starts_at_ms), .optional = true,
                   .nullable = true},
 };
@@ -164,8 +164,11 @@ static const struct js_field pool_fields[] = {
     {"starts_at", JS_TIME, offsetof(struct pool_row, starts_at_ms), .min = 0},
     {"ends_at",   JS_TIME, offsetof(struct pool_row, ends_at_ms), .min = 0},
     {"requested", JS_I64,  offsetof(struct pool_row, requested), .max = UNITS_MAX},
-    {"effective", JS_I64,  offsetof(struct pool_row, effective), .max = UNITS_MAX},
+    {"effective", JS_I64,  offsetof(struct pool_row, effective), .max = UNITS_MAX,
+                  .optional = true, .nullable = true},
     {"free",      JS_I64,  offsetof(struct pool_row, free),      .max = UNITS_MAX},
+    {"received",  JS_I64,  offsetof(struct pool_row, received),  .max = UNITS_MAX},
+    {"sent",      JS_I64,  offsetof(struct pool_row, sent),      .max = UNITS_MAX},
     {"granted",   JS_I64,  offsetof(struct pool_row, granted),   .max = UNITS_MAX},
     {"returned",  JS_I64,  offsetof(struct pool_row, returned),  .max = UNITS_MAX},
     {"consumed",  JS_I64,  offsetof(struct pool_row, consumed),  .max = UNITS_MAX},

@@ -81,7 +81,9 @@ struct consumed client_consume(struct client *server, const char *cap, int64_t a
 struct pool_row {
     char cap[NAME_SIZE];
     int64_t starts_at_ms, ends_at_ms;
-    int64_t requested, effective, free;
+    int64_t requested, free;
+    int64_t effective; /* 0 away from home */
+    int64_t received, sent;
     int64_t granted, returned, consumed, refunded;
 };
 typedef void pool_row_fn(void *arg, const struct pool_row *row);

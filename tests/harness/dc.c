@@ -33,9 +33,9 @@ static bool port_is_free(int port)
     return is_free;
 }
 
-static int choose_port(enum dc_kind kind, int i, bool documented)
+static int choose_port(const struct dc *dc, enum dc_kind kind, int i, bool documented)
 {
-    int port = dc_documented_port(kind, i);
+    int port = dc_documented_port(dc, kind, i);
 
     return documented && port_is_free(port) ? port : (int)port_free();
 }
@@ -101,12 +101,13 @@ static void add_processes(struct dc *dc, const struct dc_options *o)
         [DC_LOCAL] = o->locals ? o->locals : 1,
         [DC_INTERVAL] = 1,
         [DC_META] = 1,
+        [DC_REMOTE] = o->remotes,
         [DC_SERVER] = o->servers ? o->servers : 1,
     };
 
     for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
         for (int i = 0; i < wanted[kind]; i++)
-            (void)dc_add(dc, kind, choose_port(kind, i, o->documented_ports));
+            (void)dc_add(dc, kind, choose_port(dc, kind, i, o->documented_ports));
 }
 
 /*
@@ -122,8 +123,7 @@ static void spawn_missing(struct dc *dc)
     for (int i = 0; i < dc->processes_count; i++)
         if (!dc_process_is_running(&dc->processes[i]))
             dc_spawn(dc, &dc->processes[i]);
-    if (dc->outlives)
-        dc_state_save(dc);
+    dc_state_save(dc);
     CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 }
 
@@ -134,13 +134,15 @@ static void wait_all_ready(const struct dc *dc)
 }
 
 /* Processes are started again long after dc_start(). */
-static void copy_env(struct dc *dc, const char *const *env)
+void dc_add_env(struct dc *dc, const char *setting)
 {
-    for (int i = 0; env && env[i]; i++) {
-        CHECK(i < DC_ENV_MAX);
-        dc->env[i] = strdup(env[i]);
-        CHECK(dc->env[i] != NULL);
-    }
+    int i = 0;
+
+    while (dc->env[i])
+        i++;
+    CHECK(i < DC_ENV_MAX);
+    dc->env[i] = strdup(setting);
+    CHECK(dc->env[i] != NULL);
 }
 
 struct dc *dc_start(const struct dc_options *o)
@@ -148,17 +150,17 @@ struct dc *dc_start(const struct dc_options *o)
     struct dc *dc = dc_new(o->folder);
 
     dc->outlives = o->outlives;
-    copy_env(dc, o->env);
+    dc->number = o->number;
+    for (int i = 0; o->env && o->env[i]; i++)
+        dc_add_env(dc, o->env[i]);
     make_folder(dc);
-    if (dc->outlives)
-        dc_state_save(dc); /* from here on there is something to be found and stopped */
+    dc_state_save(dc); /* from here on there is something to be found and stopped */
     start_database(dc, o);
     add_processes(dc, o);
     spawn_missing(dc);
     wait_all_ready(dc);
     dc->is_complete = true;
-    if (dc->outlives)
-        dc_state_save(dc);
+    dc_state_save(dc);
     return dc;
 }
 
@@ -203,7 +205,7 @@ struct dc *dc_stop(struct dc *dc)
     if (dc->pg)
         pg_stop(dc->pg);
     else
-        dc_foreign_stop(dc_postmaster(dc), "postgres", SIGINT);
+        pid_stop(dc_postmaster(dc), "postgres", SIGINT);
     return dc_forget(dc);
 }
 
@@ -259,9 +261,9 @@ int dc_port(const struct dc *dc, enum dc_kind kind, int i)
     return dc_find(dc, kind, i)->port;
 }
 
-int dc_documented_port(enum dc_kind kind, int i)
+int dc_documented_port(const struct dc *dc, enum dc_kind kind, int i)
 {
-    return dc_kind_rows[kind].port + 100 * i;
+    return dc_kind_rows[kind].port + 100 * i + 1000 * dc->number;
 }
 
 pid_t dc_pid(const struct dc *dc, enum dc_kind kind, int i)

@@ -3,7 +3,8 @@
 /*
  * dc: one data centre of real processes on this machine: PostgreSQL, meta-svc,
  * interval-svc, local-svc (any number on one database) and volumecap-servers,
- * each on a port of its own, with logs and ledgers in one folder.
+ * each on a port of its own, with logs and ledgers in one folder.  Several
+ * that trade, each with a remote-svc and a broker besides, are started by dcs.h.
  *
  * Everything aborts with a message when it fails, as in proc.h.  Processes die
  * with the thread that called dc_start(), unless the data centre outlives it.
@@ -20,17 +21,19 @@
 #define DC_REPLICAS_MAX 16
 
 /* In the order in which they start; `migrate` has run before. */
-enum dc_kind { DC_LOCAL, DC_INTERVAL, DC_META, DC_SERVER, DC_KINDS };
+enum dc_kind { DC_LOCAL, DC_INTERVAL, DC_META, DC_REMOTE, DC_SERVER, DC_KINDS };
 
 struct dc_options {
     const char *folder;     /* made if missing, kept afterwards; NULL: scratch */
     int locals;             /* replicas of local-svc; 0: 1 */
     int servers;            /* 0: 1 */
+    int remotes;            /* remote-svc; 0: none, it is the only data centre */
     const char *calendar;   /* where calendar time starts, "2015-05-17T10:00:00Z"; NULL: now */
     int64_t speed;          /* calendar seconds in a real one; 0: 1 */
     const char *const *env; /* "LOCAL_SUSPECT_MS=500", for all services; NULL-terminated */
     bool fsync;             /* what is committed survives a power cut */
     bool documented_ports;  /* 8081 and so on where they are free, instead of any free ones */
+    int number;             /* among several, from 0: documented ports are so many thousands on */
     bool outlives;          /* goes on when we end, to be found again with dc_attach() */
 };
 
@@ -39,7 +42,7 @@ struct dc;
 /* Starts everything and waits until all of it is ready. */
 struct dc *dc_start(const struct dc_options *o);
 
-/* The data centre that dc_start() left in `folder` with `outlives`; NULL if there is none. */
+/* The data centre that dc_start() has, or left, in `folder`; NULL if there is none. */
 struct dc *dc_attach(const char *folder);
 
 /* False if its dc_start() was broken off, or is still under way: it can only be stopped. */
@@ -69,7 +72,7 @@ int dc_count(const struct dc *dc, enum dc_kind kind);
 const char *dc_service(enum dc_kind kind);                          /* "local-svc" */
 const char *dc_name(const struct dc *dc, enum dc_kind kind, int i); /* "server-2" */
 int dc_port(const struct dc *dc, enum dc_kind kind, int i);
-int dc_documented_port(enum dc_kind kind, int i);
+int dc_documented_port(const struct dc *dc, enum dc_kind kind, int i);
 pid_t dc_pid(const struct dc *dc, enum dc_kind kind, int i);
 
 /* A new client of that service; the caller frees it. */

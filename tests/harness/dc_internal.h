@@ -7,7 +7,8 @@
 
 #define DC_PATH_SIZE 256
 #define DC_ENV_MAX 32
-#define DC_PROCESSES_MAX (2 * DC_REPLICAS_MAX + 2)
+#define DC_UPSTREAMS_MAX 2
+#define DC_PROCESSES_MAX (DC_REPLICAS_MAX + DC_REPLICAS_MAX + 3)
 
 struct dc_process {
     enum dc_kind kind;
@@ -20,6 +21,7 @@ struct dc_process {
 
 struct dc {
     char *folder;
+    int number; /* among several, from 0 */
     bool is_scratch;
     bool outlives;
     bool is_complete;          /* all of it was ready once */
@@ -36,11 +38,13 @@ struct dc_kind_row {
     const char *service;
     const char *prefix; /* of its settings */
     const char *name;   /* of a process; replicas have a number behind it, from 1 */
-    int port;           /* as documented; replicas are 100 apart */
+    int port;           /* as documented; replicas are 100 apart, data centres 1000 */
     bool has_replicas;
     bool has_database;
-    const char *upstream; /* the setting with the URL of the service that it calls, or NULL */
-    enum dc_kind calls;
+    struct {
+        const char *setting; /* with the URL of a service that it calls, or NULL */
+        enum dc_kind kind;
+    } upstreams[DC_UPSTREAMS_MAX];
 };
 extern const struct dc_kind_row dc_kind_rows[DC_KINDS];
 
@@ -51,6 +55,9 @@ void dc_path(const struct dc *dc, const char *name, const char *suffix, char ret
 struct dc_process *dc_add(struct dc *dc, enum dc_kind kind, int port);
 
 const struct dc_process *dc_find(const struct dc *dc, enum dc_kind kind, int number);
+
+/* A setting for all services, copied. */
+void dc_add_env(struct dc *dc, const char *setting);
 
 /* Starts the process on its port, with its settings and its log. */
 void dc_spawn(struct dc *dc, struct dc_process *process);
@@ -64,11 +71,5 @@ bool dc_process_is_running(const struct dc_process *process);
 /* SIGTERM, then SIGKILL; the wait status, 0 if it is not our child. */
 int dc_process_stop(struct dc_process *process);
 
-/* Of processes that need not be our children: is it there, and is it that program? */
-bool dc_pid_is(pid_t pid, const char *program);
-
 /* PostgreSQL's, as its pid file has it; 0 if it is not running. */
 pid_t dc_postmaster(const struct dc *dc);
-
-/* Sends the signal, SIGKILL if that is not enough; nothing happens if it is not that program. */
-void dc_foreign_stop(pid_t pid, const char *program, int signal);

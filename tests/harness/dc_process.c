@@ -16,40 +16,13 @@
 bool dc_process_is_running(const struct dc_process *process)
 {
     return process->proc ? proc_is_running(process->proc)
-                         : dc_pid_is(process->pid, dc_service(process->kind));
-}
-
-struct foreign {
-    pid_t pid;
-    const char *program;
-};
-
-static bool is_gone(void *arg)
-{
-    const struct foreign *f = arg;
-
-    return !dc_pid_is(f->pid, f->program);
-}
-
-/* Of a process that is not our child. */
-void dc_foreign_stop(pid_t pid, const char *program, int signal)
-{
-    struct foreign f = {.pid = pid, .program = program};
-
-    if (is_gone(&f))
-        return;
-    kill(pid, signal);
-    kill(pid, SIGCONT);
-    if (!harness_await(is_gone, &f, STOP_MS))
-        kill(pid, SIGKILL);
-    if (!harness_await(is_gone, &f, STOP_MS))
-        harness_fail("%s (%d) does not die", program, (int)pid);
+                         : pid_is(process->pid, dc_service(process->kind));
 }
 
 int dc_process_stop(struct dc_process *process)
 {
     if (!process->proc) {
-        dc_foreign_stop(process->pid, dc_service(process->kind), SIGTERM);
+        pid_stop(process->pid, dc_service(process->kind), SIGTERM);
         return 0;
     }
     proc_signal(process->proc, SIGCONT);
@@ -100,7 +73,7 @@ void dc_kill(struct dc *dc, enum dc_kind kind, int i)
     if (process->proc)
         proc_kill(process->proc);
     else
-        dc_foreign_stop(process->pid, dc_service(kind), SIGKILL);
+        pid_stop(process->pid, dc_service(kind), SIGKILL);
 }
 
 void dc_freeze(struct dc *dc, enum dc_kind kind, int i)

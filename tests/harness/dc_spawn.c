@@ -11,14 +11,15 @@
 
 /* clang-format off */
 const struct dc_kind_row dc_kind_rows[DC_KINDS] = {
-    [DC_LOCAL]    = {"local-svc",        "LOCAL",    "local",    8083, true,  true,
-                     NULL, DC_LOCAL},
+    [DC_LOCAL]    = {"local-svc",        "LOCAL",    "local",    8083, true,  true,  {{0}}},
     [DC_INTERVAL] = {"interval-svc",     "INTERVAL", "interval", 8082, false, true,
-                     "INTERVAL_LOCAL_URL", DC_LOCAL},
+                     {{"INTERVAL_LOCAL_URL", DC_LOCAL}}},
     [DC_META]     = {"meta-svc",         "META",     "meta",     8081, false, true,
-                     "META_INTERVAL_URL", DC_INTERVAL},
+                     {{"META_INTERVAL_URL", DC_INTERVAL}}},
+    [DC_REMOTE]   = {"remote-svc",       "REMOTE",   "remote",   8084, false, false,
+                     {{"REMOTE_LOCAL_URL", DC_LOCAL}, {"REMOTE_META_URL", DC_META}}},
     [DC_SERVER]   = {"volumecap-server", "SERVER",   "server",   8085, true,  false,
-                     "SERVER_LOCAL_URL", DC_LOCAL},
+                     {{"SERVER_LOCAL_URL", DC_LOCAL}}},
 };
 /* clang-format on */
 
@@ -51,9 +52,11 @@ static void fill(struct env *env, const struct dc *dc, const struct dc_process *
     set(env, "%s_PORT=%d", row->prefix, process->port);
     if (row->has_database)
         set(env, "%s_DB=%s", row->prefix, dc->conninfo);
-    if (row->upstream)
-        set(env, "%s=http://127.0.0.1:%d", row->upstream,
-            dc_port(dc, row->calls, process->number % dc->counts[row->calls]));
+    for (int i = 0; i < DC_UPSTREAMS_MAX && row->upstreams[i].setting; i++) {
+        enum dc_kind kind = row->upstreams[i].kind;
+        set(env, "%s=http://127.0.0.1:%d", row->upstreams[i].setting,
+            dc_port(dc, kind, process->number % dc->counts[kind]));
+    }
     if (process->kind == DC_SERVER) {
         dc_path(dc, process->name, ".ledger", ledger);
         set(env, "SERVER_NAME=%s", process->name);

@@ -6,7 +6,12 @@
 
 #include "common/base/check.h"
 
-/* Lines "conninfo TEXT", "process KIND PID PORT" for each, and "complete" when all was ready. */
+/*
+ * Lines "number N", "conninfo TEXT", "env NAME=VALUE" and "process KIND PID PORT" for each, and
+ * "complete" when all was ready.
+ */
+
+#define LINE_SIZE 4096
 
 static void close_file(FILE **p)
 {
@@ -24,8 +29,11 @@ void dc_state_save(const struct dc *dc)
     FILE *f = fopen(fresh, "we");
     if (!f)
         harness_fail("cannot write %s", fresh);
+    fprintf(f, "number %d\n", dc->number);
     if (dc->conninfo)
         fprintf(f, "conninfo %s\n", dc->conninfo);
+    for (int i = 0; dc->env[i]; i++)
+        fprintf(f, "env %s\n", dc->env[i]);
     for (int i = 0; i < dc->processes_count; i++)
         fprintf(f, "process %d %d %d\n", (int)dc->processes[i].kind, (int)dc->processes[i].pid,
                 dc->processes[i].port);
@@ -38,11 +46,17 @@ void dc_state_save(const struct dc *dc)
 static void load_line(struct dc *dc, const char *line)
 {
     int kind = 0, pid = 0, port = 0;
-    char conninfo[512];
+    char text[LINE_SIZE];
 
-    if (sscanf(line, "conninfo %511[^\n]", conninfo) == 1) {
+    if (sscanf(line, "number %d", &dc->number) == 1)
+        return;
+    if (sscanf(line, "conninfo %4095[^\n]", text) == 1) {
         free(dc->conninfo);
-        dc->conninfo = strdup(conninfo);
+        dc->conninfo = strdup(text);
+        return;
+    }
+    if (sscanf(line, "env %4095[^\n]", text) == 1) {
+        dc_add_env(dc, text);
         return;
     }
     if (strcmp(line, "complete\n") == 0) {
@@ -56,7 +70,7 @@ static void load_line(struct dc *dc, const char *line)
 
 bool dc_state_load(struct dc *dc)
 {
-    char path[DC_PATH_SIZE], line[640];
+    char path[DC_PATH_SIZE], line[LINE_SIZE + 16];
 
     dc_path(dc, "state", "", path);
     auto_file FILE *f = fopen(path, "re");
@@ -67,33 +81,10 @@ bool dc_state_load(struct dc *dc)
     return true;
 }
 
-bool dc_pid_is(pid_t pid, const char *program)
-{
-    char link[64], target[512];
-
-    if (pid <= 0)
-        return false;
-    snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-    ssize_t len = readlink(link, target, sizeof(target) - 1);
-    if (len < 0)
-        return false;
-    target[len] = '\0';
-    /* A program that was built anew since it started is "NAME (deleted)". */
-    char *deleted = strstr(target, " (deleted)");
-    if (deleted)
-        *deleted = '\0';
-    const char *name = strrchr(target, '/');
-    return name && strcmp(name + 1, program) == 0;
-}
-
 pid_t dc_postmaster(const struct dc *dc)
 {
     char path[DC_PATH_SIZE];
-    int pid = 0;
 
     dc_path(dc, "postgresql/data/postmaster.pid", "", path);
-    auto_file FILE *f = fopen(path, "re");
-    if (!f || fscanf(f, "%d", &pid) != 1 || !dc_pid_is(pid, "postgres"))
-        return 0;
-    return pid;
+    return pid_in(path, "postgres");
 }

@@ -23,6 +23,7 @@
 
 #define POLL_MS 5
 #define KILL_MS 10000
+#define STOP_MS 15000
 #define PORT_MIN 10000
 #define PORT_MAX 32000
 
@@ -217,6 +218,64 @@ struct proc *proc_free(struct proc *p)
         proc_kill(p);
     free(p);
     return NULL;
+}
+
+bool pid_is(pid_t pid, const char *program)
+{
+    char link[64], target[512];
+
+    if (pid <= 0)
+        return false;
+    snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
+    ssize_t len = readlink(link, target, sizeof(target) - 1);
+    if (len < 0)
+        return false;
+    target[len] = '\0';
+    /* A program that was built anew since it started is "NAME (deleted)". */
+    char *deleted = strstr(target, " (deleted)");
+    if (deleted)
+        *deleted = '\0';
+    const char *name = strrchr(target, '/');
+    return name && strcmp(name + 1, program) == 0;
+}
+
+pid_t pid_in(const char *path, const char *program)
+{
+    int pid = 0;
+    FILE *f = fopen(path, "re");
+
+    if (!f)
+        return 0;
+    if (fscanf(f, "%d", &pid) != 1 || !pid_is(pid, program))
+        pid = 0;
+    fclose(f);
+    return pid;
+}
+
+struct foreign {
+    pid_t pid;
+    const char *program;
+};
+
+static bool is_gone(void *arg)
+{
+    const struct foreign *f = arg;
+
+    return !pid_is(f->pid, f->program);
+}
+
+void pid_stop(pid_t pid, const char *program, int signal)
+{
+    struct foreign f = {.pid = pid, .program = program};
+
+    if (is_gone(&f))
+        return;
+    kill(pid, signal);
+    kill(pid, SIGCONT);
+    if (!harness_await(is_gone, &f, STOP_MS))
+        kill(pid, SIGKILL);
+    if (!harness_await(is_gone, &f, STOP_MS))
+        harness_fail("%s (%d) does not die", program, (int)pid);
 }
 
 static bool is_free(int64_t port)

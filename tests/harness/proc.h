@@ -55,6 +55,15 @@ struct proc *proc_free(struct proc *p);
 CLEANUP_DEFINE(proc, struct proc, proc_free)
 #define auto_proc CLEANUP(proc)
 
+/* Processes that need not be our children: is it there, and is it that program? */
+bool pid_is(pid_t pid, const char *program);
+
+/* The number in a pid file, if that program runs under it; else 0. */
+pid_t pid_in(const char *path, const char *program);
+
+/* Sends the signal, SIGKILL if that is not enough; nothing happens if it is not that program. */
+void pid_stop(pid_t pid, const char *program, int signal);
+
 /* A TCP port of 127.0.0.1 that is free now. */
 int64_t port_free(void);
 

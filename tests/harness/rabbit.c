@@ -1,6 +1,7 @@
 #include "tests/harness/rabbit.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
@@ -25,15 +26,20 @@
 #define ENV_SIZE 256
 #define ARGS_MAX 10
 
+/* Its Erlang machine: what listens, and what its pid file names. */
+#define RABBIT_PROGRAM "beam.smp"
+
 struct rabbit {
     char *folder;
+    bool is_scratch;
+    bool outlives;
     int64_t port, dist_port, epmd_port, tls_port; /* tls_port 0: none */
     char url[64], tls_url[64];
     char ca[ENV_SIZE], other_ca[ENV_SIZE];
     char output[ENV_SIZE];
     char settings[ENV_COUNT][ENV_SIZE];
     const char *env[ENV_COUNT + 1];
-    struct proc *epmd, *server; /* server NULL: stopped */
+    struct proc *epmd, *server; /* NULL: stopped, or not our child */
 };
 
 static void give_to_user(const char *path)
@@ -45,32 +51,44 @@ static void give_to_user(const char *path)
         harness_fail("%s cannot be given to the user " RABBIT_USER, path);
 }
 
-static void write_config(const struct rabbit *r)
+static void write_file(const struct rabbit *r, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void write_file(const struct rabbit *r, const char *name, const char *fmt, ...)
 {
     char path[ENV_SIZE];
+    va_list args;
 
-    (void)snprintf(path, sizeof(path), "%s/rabbitmq.conf", r->folder);
+    (void)snprintf(path, sizeof(path), "%s/%s", r->folder, name);
     FILE *f = fopen(path, "we");
     if (!f)
         harness_fail("cannot write %s", path);
-    /* The machine's own memory and disk are none of the tests' business. */
-    fprintf(f, "listeners.tcp.1 = 127.0.0.1:%lld\n", (long long)r->port);
-    fprintf(f, "loopback_users = none\n");
-    fprintf(f, "vm_memory_high_watermark.absolute = 8GB\n");
-    fprintf(f, "disk_free_limit.absolute = 10MB\n");
-    if (r->tls_port > 0) {
-        fprintf(f, "listeners.ssl.1 = 127.0.0.1:%lld\n", (long long)r->tls_port);
-        fprintf(f, "ssl_options.cacertfile = %s/ca.pem\n", r->folder);
-        fprintf(f, "ssl_options.certfile = %s/cert.pem\n", r->folder);
-        fprintf(f, "ssl_options.keyfile = %s/key.pem\n", r->folder);
-    }
+    va_start(args, fmt);
+    (void)vfprintf(f, fmt, args);
+    va_end(args);
     (void)fclose(f);
-    (void)snprintf(path, sizeof(path), "%s/enabled_plugins", r->folder);
-    f = fopen(path, "we");
-    if (!f)
-        harness_fail("cannot write %s", path);
-    fprintf(f, "[].\n");
-    (void)fclose(f);
+}
+
+/* The machine's own memory and disk are none of the tests' business. */
+static void write_config(const struct rabbit *r)
+{
+    char tls[4 * ENV_SIZE + 128] = "";
+
+    if (r->tls_port > 0)
+        (void)snprintf(tls, sizeof(tls),
+                       "listeners.ssl.1 = 127.0.0.1:%lld\n"
+                       "ssl_options.cacertfile = %s/ca.pem\n"
+                       "ssl_options.certfile = %s/cert.pem\n"
+                       "ssl_options.keyfile = %s/key.pem\n",
+                       (long long)r->tls_port, r->folder, r->folder, r->folder);
+    write_file(r, "rabbitmq.conf",
+               "listeners.tcp.1 = 127.0.0.1:%lld\n"
+               "loopback_users = none\n"
+               "vm_memory_high_watermark.absolute = 8GB\n"
+               "disk_free_limit.absolute = 10MB\n"
+               "%s",
+               (long long)r->port, tls);
+    write_file(r, "enabled_plugins", "[].\n");
 }
 
 static void set_env(struct rabbit *r)
@@ -102,8 +120,12 @@ static void start_epmd(struct rabbit *r)
 {
     const char *const argv[] = {"epmd", NULL};
 
-    r->epmd = proc_start(
-        &(struct proc_options){.argv = argv, .env = r->env, .log = r->output, .user = RABBIT_USER});
+    r->epmd = proc_start(&(struct proc_options){.argv = argv,
+                                                .env = r->env,
+                                                .log = r->output,
+                                                .user = RABBIT_USER,
+                                                .outlives = r->outlives});
+    write_file(r, "epmd.pid", "%d\n", (int)proc_pid(r->epmd));
 }
 
 static bool takes_connections(void *arg)
@@ -135,11 +157,60 @@ static void launch(struct rabbit *r)
                                                   .env = r->env,
                                                   .log = r->output,
                                                   .user = RABBIT_USER,
+                                                  .outlives = r->outlives,
                                                   .death_signal = SIGTERM});
+}
+
+void rabbit_await(struct rabbit *r)
+{
     if (harness_await(takes_connections, r, START_MS) && proc_is_running(r->server))
         return;
     auto_free char *tail = file_tail(r->output);
     harness_fail("RabbitMQ in %s does not start:\n%s", r->folder, tail ? tail : "");
+}
+
+static void make_folder(struct rabbit *r, const char *folder)
+{
+    r->is_scratch = folder == NULL;
+    r->folder = folder ? strdup(folder) : folder_scratch();
+    if (!r->folder || (folder && mkdir(folder, 0755) != 0 && errno != EEXIST))
+        harness_fail("cannot make %s", folder);
+    give_to_user(r->folder);
+}
+
+/* A broker that is started again on its folder is to be found where it was. */
+static bool load_ports(struct rabbit *r)
+{
+    char path[ENV_SIZE];
+    long long port = 0, dist = 0, epmd = 0;
+
+    (void)snprintf(path, sizeof(path), "%s/ports", r->folder);
+    FILE *f = fopen(path, "re");
+    bool found = f && fscanf(f, "%lld %lld %lld", &port, &dist, &epmd) == 3;
+    if (f)
+        (void)fclose(f);
+    r->port = port;
+    r->dist_port = dist;
+    r->epmd_port = epmd;
+    return found;
+}
+
+static void choose_ports(struct rabbit *r)
+{
+    r->port = port_free();
+    r->dist_port = port_free();
+    r->epmd_port = port_free();
+    write_file(r, "ports", "%lld %lld %lld\n", (long long)r->port, (long long)r->dist_port,
+               (long long)r->epmd_port);
+}
+
+static void set_paths(struct rabbit *r)
+{
+    (void)snprintf(r->output, sizeof(r->output), "%s/output", r->folder);
+    /* Not localhost: that may be the host's IPv6. */
+    (void)snprintf(r->url, sizeof(r->url), "amqp://guest:guest@127.0.0.1:%lld/%%2f",
+                   (long long)r->port);
+    set_env(r);
 }
 
 /* Two authorities, and a certificate of the first. */
@@ -156,6 +227,7 @@ static void make_certificates(struct rabbit *r, const char *name)
     const char *const argv[] = {"sh", "-c", script, "sh", r->folder, name, NULL};
     int status = 0;
 
+    r->tls_port = port_free();
     auto_proc struct proc *p =
         proc_start(&(struct proc_options){.argv = argv, .log = r->output, .user = RABBIT_USER});
     if (!proc_wait(p, START_MS, &status) || status != 0)
@@ -166,28 +238,20 @@ static void make_certificates(struct rabbit *r, const char *name)
                    (long long)r->tls_port);
 }
 
-/* `tls_name` NULL: without TLS. */
-static struct rabbit *start(const char *tls_name)
+struct rabbit *rabbit_launch(const struct rabbit_options *o)
 {
     struct rabbit *r = calloc(1, sizeof(*r));
 
     if (!r)
         harness_fail("out of memory");
-    r->folder = folder_scratch();
-    r->port = port_free();
-    r->dist_port = port_free();
-    r->epmd_port = port_free();
-    (void)snprintf(r->output, sizeof(r->output), "%s/output", r->folder);
-    /* Not localhost: that may be the host's IPv6. */
-    (void)snprintf(r->url, sizeof(r->url), "amqp://guest:guest@127.0.0.1:%lld/%%2f",
-                   (long long)r->port);
-    give_to_user(r->folder);
-    if (tls_name) {
-        r->tls_port = port_free();
-        make_certificates(r, tls_name);
-    }
+    r->outlives = o->outlives;
+    make_folder(r, o->folder);
+    if (!load_ports(r))
+        choose_ports(r);
+    set_paths(r);
+    if (o->tls_name)
+        make_certificates(r, o->tls_name);
     write_config(r);
-    set_env(r);
     start_epmd(r);
     launch(r);
     return r;
@@ -195,12 +259,18 @@ static struct rabbit *start(const char *tls_name)
 
 struct rabbit *rabbit_start(void)
 {
-    return start(NULL);
+    struct rabbit *r = rabbit_launch(&(struct rabbit_options){.folder = NULL});
+
+    rabbit_await(r);
+    return r;
 }
 
 struct rabbit *rabbit_start_tls(const char *name)
 {
-    return start(name);
+    struct rabbit *r = rabbit_launch(&(struct rabbit_options){.tls_name = name});
+
+    rabbit_await(r);
+    return r;
 }
 
 const char *rabbit_tls_url(const struct rabbit *r)
@@ -218,6 +288,41 @@ const char *rabbit_other_ca(const struct rabbit *r)
     return r->other_ca;
 }
 
+struct rabbit *rabbit_attach(const char *folder)
+{
+    struct rabbit *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        harness_fail("out of memory");
+    r->outlives = true;
+    r->folder = strdup(folder);
+    if (r->folder && load_ports(r)) {
+        set_paths(r);
+        return r;
+    }
+    free(r->folder);
+    free(r);
+    return NULL;
+}
+
+static pid_t pid_of(const struct rabbit *r)
+{
+    char path[ENV_SIZE];
+
+    (void)snprintf(path, sizeof(path), "%s/pid", r->folder);
+    return pid_in(path, RABBIT_PROGRAM);
+}
+
+bool rabbit_is_running(const struct rabbit *r)
+{
+    return pid_of(r) != 0;
+}
+
+const char *rabbit_folder(const struct rabbit *r)
+{
+    return r->folder;
+}
+
 const char *rabbit_url(const struct rabbit *r)
 {
     return r->url;
@@ -233,6 +338,8 @@ void rabbit_stop(struct rabbit *r)
     if (r->server)
         (void)proc_stop(r->server, STOP_MS);
     r->server = proc_free(r->server);
+    /* Somebody else may have started it, or started it again. */
+    pid_stop(pid_of(r), RABBIT_PROGRAM, SIGTERM);
 }
 
 void rabbit_kill(struct rabbit *r)
@@ -240,13 +347,14 @@ void rabbit_kill(struct rabbit *r)
     if (r->server)
         proc_kill(r->server);
     r->server = proc_free(r->server);
+    pid_stop(pid_of(r), RABBIT_PROGRAM, SIGKILL);
 }
 
 void rabbit_wipe(struct rabbit *r)
 {
     char path[ENV_SIZE];
 
-    if (r->server)
+    if (rabbit_is_running(r))
         harness_fail("a broker that runs cannot be wiped");
     (void)snprintf(path, sizeof(path), "%s/mnesia", r->folder);
     folder_remove(path);
@@ -256,6 +364,7 @@ void rabbit_restart(struct rabbit *r)
 {
     rabbit_stop(r);
     launch(r);
+    rabbit_await(r);
 }
 
 /* ---- its command-line tool */
@@ -309,13 +418,27 @@ int64_t rabbit_messages(struct rabbit *r, const char *queue)
     return found;
 }
 
+/* ---- its end */
+
+void rabbit_end(struct rabbit *r)
+{
+    char path[ENV_SIZE];
+
+    rabbit_stop(r);
+    (void)snprintf(path, sizeof(path), "%s/epmd.pid", r->folder);
+    pid_stop(pid_in(path, "epmd"), "epmd", SIGTERM);
+}
+
 struct rabbit *rabbit_free(struct rabbit *r)
 {
     if (!r)
         return NULL;
-    rabbit_kill(r);
+    if (!r->outlives)
+        rabbit_kill(r);
+    (void)proc_free(r->server);
     (void)proc_free(r->epmd);
-    folder_remove(r->folder);
+    if (r->is_scratch)
+        folder_remove(r->folder);
     free(r->folder);
     free(r);
     return NULL;

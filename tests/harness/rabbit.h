@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * rabbit: private RabbitMQ brokers in scratch folders, each with an epmd of
- * its own, on free ports of 127.0.0.1.
+ * rabbit: private RabbitMQ brokers, each in a folder and with an epmd of its
+ * own, on free ports of 127.0.0.1.
  *
  * Everything here aborts with a message when it fails, as in proc.h.
  */
@@ -14,7 +14,20 @@
 
 struct rabbit;
 
-/* Starts one and waits until it takes connections; 5 s or so. */
+struct rabbit_options {
+    const char *folder;   /* made if missing, kept afterwards; NULL: scratch */
+    bool outlives;        /* the process that started it */
+    const char *tls_name; /* speaks TLS on a second port, as that name; NULL: without */
+};
+
+/*
+ * Starts one, with what its folder has of an earlier one, on the same ports;
+ * rabbit_await() waits until it takes connections, 5 s or so.
+ */
+struct rabbit *rabbit_launch(const struct rabbit_options *o);
+void rabbit_await(struct rabbit *r);
+
+/* Both, in a scratch folder. */
 struct rabbit *rabbit_start(void);
 
 /*
@@ -25,6 +38,12 @@ struct rabbit *rabbit_start_tls(const char *name);
 const char *rabbit_tls_url(const struct rabbit *r);  /* amqps://, at localhost */
 const char *rabbit_ca(const struct rabbit *r);       /* the authority's certificate, a file */
 const char *rabbit_other_ca(const struct rabbit *r); /* one that knows nobody */
+
+/* The broker that lives in that folder, started by somebody else; NULL: there was none. */
+struct rabbit *rabbit_attach(const char *folder);
+
+bool rabbit_is_running(const struct rabbit *r);
+const char *rabbit_folder(const struct rabbit *r);
 
 const char *rabbit_url(const struct rabbit *r); /* amqp:// */
 int64_t rabbit_port(const struct rabbit *r);
@@ -43,6 +62,10 @@ int64_t rabbit_messages(struct rabbit *r, const char *queue); /* -1: no such que
 /* Anything else that its command-line tool can do; the arguments end with NULL. */
 bool rabbit_ctl(struct rabbit *r, const char *log, ...) __attribute__((sentinel));
 
+/* Stops it and all that belongs to it, also if it is not our child. */
+void rabbit_end(struct rabbit *r);
+
+/* Kills it and removes a scratch folder; one that outlives us is only forgotten. */
 struct rabbit *rabbit_free(struct rabbit *r);
 CLEANUP_DEFINE(rabbit, struct rabbit, rabbit_free)
 #define auto_rabbit CLEANUP(rabbit)

@@ -8,7 +8,6 @@
 
 #include "common/base/buf.h"
 #include "common/base/check.h"
-#include "tests/harness/dc_internal.h"
 #include "tests/harness/proc.h"
 
 /* Not of any service's prefix: services refuse settings that they do not know. */
@@ -28,7 +27,7 @@ static struct dc *start_at_now(const struct dc_options *o)
     return dc_start(&options);
 }
 
-static struct scene *scene_of(struct dc *dc)
+struct scene *scene_of(struct dc *dc)
 {
     struct scene *s = calloc(1, sizeof(*s));
 
@@ -56,7 +55,6 @@ static void stop_suite(void)
 void scene_suite_start(const struct dc_options *o)
 {
     suite = start_at_now(o);
-    dc_state_save(suite);
     if (setenv(SUITE_ENV, dc_folder(suite), 1) != 0)
         harness_fail("setenv");
     atexit(stop_suite);
@@ -77,10 +75,8 @@ struct scene *scene_start(const struct dc_options *o)
     return scene_of(start_at_now(o));
 }
 
-struct scene *scene_end(struct scene *s)
+struct scene *scene_leave(struct scene *s)
 {
-    const char *folder = getenv(SUITE_ENV);
-
     if (!s)
         return NULL;
     for (int i = 0; i < s->servers_count; i++)
@@ -88,14 +84,23 @@ struct scene *scene_end(struct scene *s)
     client_free(s->local);
     client_free(s->interval);
     client_free(s->meta);
+    free(s);
+    return NULL;
+}
+
+struct scene *scene_end(struct scene *s)
+{
+    const char *folder = getenv(SUITE_ENV);
+
+    if (!s)
+        return NULL;
     if (folder && strcmp(folder, dc_folder(s->dc)) == 0) {
         dc_forget(s->dc);
     } else {
         cr_expect_eq(dc_stop_services(s->dc), 0);
         dc_stop(s->dc);
     }
-    free(s);
-    return NULL;
+    return scene_leave(s);
 }
 
 void scene_breathe(void)

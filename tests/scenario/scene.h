@@ -8,6 +8,7 @@
  * The scenarios of one program share the data centre that SCENE_SUITE() starts
  * in the runner, and have a cap each; one that kills something starts its own
  * with scene_start().  Its calendar begins at NOW, far from any boundary.
+ * Several data centres that trade are in scenes.h.
  */
 
 #include <criterion/criterion.h>
@@ -38,6 +39,10 @@ struct scene *scene_join(void); /* the suite's */
 struct scene *scene_end(struct scene *s);
 CLEANUP_DEFINE(scene, struct scene, scene_end)
 #define auto_scene CLEANUP(scene)
+
+/* One of several data centres, which others start and stop; see scenes.h. */
+struct scene *scene_of(struct dc *dc);
+struct scene *scene_leave(struct scene *s);
 
 /* In the runner: starts the shared data centre; exit() stops it. */
 void scene_suite_start(const struct dc_options *o);

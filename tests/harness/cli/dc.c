@@ -1,6 +1,7 @@
 /*
- * dc up|status|down --dir FOLDER [--servers N]: a data centre that goes on
- * after the command, for people to try.  `up` also starts again what has died.
+ * dc up|status|down --dir FOLDER [--dcs N] [--servers N]: a data centre, or
+ * several that trade, going on after the command, for people to try.  `up`
+ * also starts again what has died; `locals` prints what `audit` is to be told.
  */
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 #include "common/base/check.h"
 #include "common/base/num.h"
-#include "tests/harness/dc.h"
+#include "tests/harness/dcs.h"
 #include "tests/harness/proc.h"
 
 #define SERVERS 3
@@ -23,24 +24,43 @@
 struct arguments {
     const char *command;
     const char *folder;
-    int64_t servers; /* 0: not said */
+    int64_t dcs;     /* 0: not said */
+    int64_t servers; /* a data centre; 0: not said */
 };
+
+struct option {
+    const char *name;
+    int64_t max;
+    int64_t *ret;
+};
+
+static const struct option *find_option(const struct option *options, size_t count,
+                                        const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(options[i].name, name) == 0)
+            return &options[i];
+    return NULL;
+}
 
 /* Says what it does not understand. */
 static bool parse(int argc, char **argv, struct arguments *ret)
 {
+    const struct option options[] = {{"--dcs", DCS_MAX, &ret->dcs},
+                                     {"--servers", DC_REPLICAS_MAX, &ret->servers}};
     struct err e = {0};
 
     *ret = (struct arguments){.command = argc > 1 ? argv[1] : ""};
     for (int i = 2; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        const struct option *option = find_option(options, 2, argv[i]);
         if (value && strcmp(argv[i], "--dir") == 0) {
             ret->folder = value;
-        } else if (!value || strcmp(argv[i], "--servers") != 0) {
+        } else if (!value || !option) {
             fprintf(stderr, "dc: \"%s\" is no option, or lacks its value\n", argv[i]);
             return false;
-        } else if (!num_parse_i64(value, 1, DC_REPLICAS_MAX, &ret->servers, &e)) {
-            fprintf(stderr, "dc: --servers %s: %s\n", value, e.msg);
+        } else if (!num_parse_i64(value, 1, option->max, option->ret, &e)) {
+            fprintf(stderr, "dc: %s %s: %s\n", option->name, value, e.msg);
             return false;
         }
     }
@@ -55,7 +75,7 @@ static const char *state_of(const struct dc *dc, enum dc_kind kind, int i)
 }
 
 /* Returns how many processes are not ready. */
-static int show(const struct dc *dc)
+static int show_dc(const struct dc *dc)
 {
     int missing = 0;
 
@@ -72,18 +92,43 @@ static int show(const struct dc *dc)
     return missing;
 }
 
+static int show_broker(const struct rabbit *broker)
+{
+    bool is_running = rabbit_is_running(broker);
+
+    printf("%-18s %s %s\n", "RabbitMQ", rabbit_url(broker), is_running ? "running" : "dead");
+    return !is_running;
+}
+
+/* Returns how much of it is not ready. */
+static int show(const struct dcs *d)
+{
+    int missing = 0;
+
+    for (int i = 0; i < dcs_count(d); i++) {
+        if (dcs_count(d) > 1)
+            printf("%s%s\n", i > 0 ? "\n" : "", dcs_name(i));
+        missing += dcs_dc(d, i) ? show_dc(dcs_dc(d, i)) : 1;
+        if (dcs_broker(d, i))
+            missing += show_broker(dcs_broker(d, i));
+    }
+    return missing;
+}
+
 static void show_taken_ports(const struct dc *dc)
 {
     for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
         for (int i = 0; i < dc_count(dc, kind); i++)
-            if (dc_port(dc, kind, i) != dc_documented_port(kind, i))
-                printf("%d is taken; %s uses %d\n", dc_documented_port(kind, i),
+            if (dc_port(dc, kind, i) != dc_documented_port(dc, kind, i))
+                printf("%d is taken; %s uses %d\n", dc_documented_port(dc, kind, i),
                        dc_name(dc, kind, i), dc_port(dc, kind, i));
 }
 
-static void show_what_to_try(const struct dc *dc)
+/* With several, what is defined in the first is spent in the last. */
+static void show_what_to_try(const struct dcs *d)
 {
     static const char *const type = "-H 'Content-Type: application/json'";
+    const struct dc *dc = dcs_dc(d, 0), *last = dcs_dc(d, dcs_count(d) - 1);
 
     printf("\nTry:\n"
            "  curl -X PUT http://127.0.0.1:%d/caps/try-me %s -d "
@@ -91,8 +136,10 @@ static void show_what_to_try(const struct dc *dc)
            "\"interval\":\"day\",\"total\":100,\"time_zone\":\"Europe/Berlin\"}'\n",
            dc_port(dc, DC_META, 0), type);
     printf("  curl -X POST http://127.0.0.1:%d/consume %s -d '{\"cap\":\"try-me\"}'\n",
-           dc_port(dc, DC_SERVER, 0), type);
-    printf("  curl http://127.0.0.1:%d/pools/try-me\n", dc_port(dc, DC_LOCAL, 0));
+           dc_port(last, DC_SERVER, 0), type);
+    printf("  curl http://127.0.0.1:%d/pools/try-me\n", dc_port(last, DC_LOCAL, 0));
+    if (dcs_count(d) > 1)
+        printf("  curl http://127.0.0.1:%d/peers\n", dc_port(last, DC_REMOTE, 0));
 }
 
 static bool remove_once(void *arg)
@@ -104,79 +151,87 @@ static bool remove_once(void *arg)
 }
 
 /* What was just stopped may still write a last file, which the next try removes. */
-static bool stop_and_remove(struct dc *dc)
+static bool stop_and_remove(struct dcs *d)
 {
-    auto_free char *folder = strdup(dc_folder(dc));
+    auto_free char *folder = strdup(dcs_folder(d));
 
     CHECK(folder != NULL);
-    dc_stop(dc);
+    dcs_stop(d);
     if (harness_await(remove_once, folder, REMOVE_MS))
         return true;
     fprintf(stderr, "dc: %s cannot be removed\n", folder);
     return false;
 }
 
-static struct dc *start(const struct arguments *a)
+static struct dcs *start(const struct arguments *a)
 {
     /* The folder is removed some day: it must be ours from the beginning. */
     if (rmdir(a->folder) != 0 && errno != ENOENT) {
         fprintf(stderr, "dc: %s holds something else than a data centre: remove it\n", a->folder);
         return NULL;
     }
-    struct dc *dc = dc_start(&(struct dc_options){.folder = a->folder,
-                                                  .servers = a->servers ? (int)a->servers : SERVERS,
-                                                  .documented_ports = true,
-                                                  .outlives = true});
-    show_taken_ports(dc);
-    return dc;
+    struct dcs *d = dcs_start(&(struct dcs_options){
+        .count = (int)a->dcs,
+        .folder = a->folder,
+        .outlives = true,
+        .each = {.servers = a->servers ? (int)a->servers : SERVERS, .documented_ports = true}});
+    for (int i = 0; i < dcs_count(d); i++)
+        show_taken_ports(dcs_dc(d, i));
+    return d;
 }
 
-static struct dc *heal(const struct arguments *a, struct dc *dc)
+static void say_ignored(const char *option, int64_t asked, int is)
 {
-    if (a->servers && a->servers != dc_count(dc, DC_SERVER))
-        printf("--servers %lld is ignored: it is up with %d; ./run down first\n",
-               (long long)a->servers, dc_count(dc, DC_SERVER));
-    dc_heal(dc);
-    return dc;
+    if (asked && asked != is)
+        printf("%s %lld is ignored: it is up with %d; ./run down first\n", option, (long long)asked,
+               is);
+}
+
+static struct dcs *heal(const struct arguments *a, struct dcs *d)
+{
+    say_ignored("--dcs", a->dcs, dcs_count(d));
+    say_ignored("--servers", a->servers, dc_count(dcs_dc(d, 0), DC_SERVER));
+    dcs_heal(d);
+    return d;
 }
 
 static int start_or_heal(const struct arguments *a)
 {
-    struct dc *dc = dc_attach(a->folder);
+    struct dcs *d = dcs_attach(a->folder);
 
-    if (dc && !dc_is_complete(dc)) {
+    if (d && !dcs_is_complete(d)) {
         printf("removing what is left of a start that was broken off\n");
-        if (!stop_and_remove(dc))
+        if (!stop_and_remove(d))
             return 1;
-        dc = NULL;
+        d = NULL;
     }
-    dc = dc ? heal(a, dc) : start(a);
-    if (!dc)
+    d = d ? heal(a, d) : start(a);
+    if (!d)
         return 1;
-    int missing = show(dc);
-    show_what_to_try(dc);
-    dc_forget(dc);
+    int missing = show(d);
+    show_what_to_try(d);
+    dcs_forget(d);
     return missing != 0;
 }
 
 /* After a start that did not end in order: nothing of it goes on.  What was complete stays. */
 static int give_up(const struct arguments *a, bool interrupted)
 {
-    struct dc *dc = dc_attach(a->folder);
-    bool is_partial = dc && !dc_is_complete(dc);
+    struct dcs *d = dcs_attach(a->folder);
+    bool is_partial = d && !dcs_is_complete(d);
 
     fprintf(stderr, "dc: %s\n", interrupted ? "interrupted" : "the start failed");
     if (is_partial && interrupted) {
-        (void)stop_and_remove(dc);
+        (void)stop_and_remove(d);
         return EXIT_INTERRUPTED;
     }
-    if (dc)
+    if (d)
         fprintf(stderr, "dc: the logs are in %s; the next ./run up %s\n", a->folder,
                 is_partial ? "starts afresh" : "goes on with the same data");
     if (is_partial)
-        dc_stop(dc);
+        dcs_stop(d);
     else
-        dc_forget(dc);
+        dcs_forget(d);
     return interrupted ? EXIT_INTERRUPTED : 1;
 }
 
@@ -217,15 +272,15 @@ static int up(const struct arguments *a)
 
 static int status(const struct arguments *a)
 {
-    struct dc *dc = dc_attach(a->folder);
+    struct dcs *d = dcs_attach(a->folder);
 
-    if (!dc) {
+    if (!d) {
         printf("nothing is up\n");
         return 1;
     }
-    bool is_complete = dc_is_complete(dc);
-    int missing = show(dc);
-    dc_forget(dc);
+    bool is_complete = dcs_is_complete(d);
+    int missing = show(d);
+    dcs_forget(d);
     if (!is_complete)
         printf("half-started: ./run up has not ended, or was broken off; the next one starts "
                "afresh\n");
@@ -234,15 +289,34 @@ static int status(const struct arguments *a)
     return !is_complete || missing > 0;
 }
 
+/* NAME=URL for each local-svc. */
+static int locals(const struct arguments *a)
+{
+    struct dcs *d = dcs_attach(a->folder);
+
+    if (!d || !dcs_is_complete(d)) {
+        dcs_forget(d);
+        fprintf(stderr, "dc: nothing is up\n");
+        return 1;
+    }
+    for (int i = 0; i < dcs_count(d); i++) {
+        char local[DCS_LOCAL_SIZE];
+        dcs_local(d, i, local);
+        printf("%s\n", local);
+    }
+    dcs_forget(d);
+    return 0;
+}
+
 static int down(const struct arguments *a)
 {
-    struct dc *dc = dc_attach(a->folder);
+    struct dcs *d = dcs_attach(a->folder);
 
-    if (!dc) {
+    if (!d) {
         printf("nothing is up\n");
         return 0;
     }
-    if (!stop_and_remove(dc))
+    if (!stop_and_remove(d))
         return 1;
     printf("stopped; its data in %s is deleted\n", a->folder);
     return 0;
@@ -253,13 +327,13 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct arguments *a);
-    } commands[] = {{"up", up}, {"status", status}, {"down", down}};
+    } commands[] = {{"up", up}, {"status", status}, {"locals", locals}, {"down", down}};
     struct arguments a;
 
     if (parse(argc, argv, &a))
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
             if (strcmp(commands[i].name, a.command) == 0)
                 return commands[i].run(&a);
-    fprintf(stderr, "usage: dc up|status|down --dir FOLDER [--servers N]\n");
+    fprintf(stderr, "usage: dc up|status|locals|down --dir FOLDER [--dcs N] [--servers N]\n");
     return 2;
 }
