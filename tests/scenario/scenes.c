@@ -1,0 +1,127 @@
+#include "tests/scenario/scenes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "tests/harness/proc.h"
+
+/* Not of any service's prefix: services refuse settings that they do not know. */
+#define SUITE_ENV "SCENES_FOLDER"
+
+/* The runner's alone: its tests know the data centres by the environment. */
+static struct dcs *suite;
+
+static void stop_suite(void)
+{
+    int odd = dcs_stop_services(suite);
+
+    suite = dcs_stop(suite);
+    if (odd > 0)
+        _exit(EXIT_FAILURE);
+}
+
+void scenes_suite_start(const struct dcs_options *o)
+{
+    struct dcs_options options = *o;
+
+    if (!options.each.calendar)
+        options.each.calendar = NOW;
+    suite = dcs_start(&options);
+    if (setenv(SUITE_ENV, dcs_folder(suite), 1) != 0)
+        harness_fail("setenv");
+    atexit(stop_suite);
+}
+
+struct scenes *scenes_join(void)
+{
+    const char *folder = getenv(SUITE_ENV);
+    struct scenes *s = calloc(1, sizeof(*s));
+
+    CHECK(s != NULL);
+    s->dcs = folder ? dcs_attach(folder) : NULL;
+    if (!s->dcs)
+        harness_fail("no shared data centres: the program lacks SCENES_SUITE()");
+    s->folder = dcs_folder(s->dcs);
+    s->count = dcs_count(s->dcs);
+    for (int i = 0; i < s->count; i++)
+        s->at[i] = scene_of(dcs_dc(s->dcs, i));
+    eventually(all_is_well(s));
+    return s;
+}
+
+struct scenes *scenes_end(struct scenes *s)
+{
+    if (!s)
+        return NULL;
+    links_heal(s->folder);
+    eventually(all_is_well(s));
+    cr_expect(joint_audit_is_clean(s));
+    for (int i = 0; i < s->count; i++)
+        (void)scene_leave(s->at[i]);
+    (void)dcs_forget(s->dcs);
+    free(s);
+    return NULL;
+}
+
+static bool all_know(const struct scenes *s, const char *cap, const char *starts_at)
+{
+    for (int i = 0; i < s->count; i++)
+        for (int k = 0; k < s->at[i]->servers_count; k++)
+            if (at_server(s->at[i], k, cap, starts_at, "granted") < 0)
+                return false;
+    return true;
+}
+
+void cap_open_at(const struct scenes *s, int home, struct cap cap, const char *starts_at)
+{
+    cap_put(s->at[home], cap);
+    for (int i = 0; i < s->count; i++)
+        eventually(pool_is(s->at[i], cap.id, starts_at, "open"));
+    eventually(all_know(s, cap.id, starts_at));
+}
+
+int64_t at_all_pools(const struct scenes *s, const char *cap, const char *starts_at,
+                     const char *member)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < s->count; i++) {
+        int64_t n = at_pool(s->at[i], cap, starts_at, member);
+        if (n < 0)
+            return -1;
+        sum += n;
+    }
+    return sum;
+}
+
+/* A receiver's counter, read first, is never ahead of the sender's. */
+int64_t in_transit(const struct scenes *s, const char *cap, const char *starts_at)
+{
+    int64_t received = at_all_pools(s, cap, starts_at, "received");
+    int64_t sent = at_all_pools(s, cap, starts_at, "sent");
+
+    return received < 0 || sent < 0 ? -1 : sent - received;
+}
+
+bool all_is_well(const struct scenes *s)
+{
+    for (int i = 0; i < s->count; i++)
+        for (int j = 0; j < s->count; j++)
+            if (i != j && (!dcs_peer_is(s->dcs, i, j, "up") ||
+                           dcs_at_peer(s->dcs, i, j, "units_in_transit") != 0))
+                return false;
+    return true;
+}
+
+bool joint_audit_is_clean(const struct scenes *s)
+{
+    auto_free char *said = NULL;
+    bool is_clean = dcs_audit(s->dcs, &said);
+
+    if (!is_clean)
+        cr_log_warn("%s", said ? said : "");
+    return is_clean;
+}
