@@ -12,9 +12,11 @@
 #include "tests/demo/replay.h"
 #include "tests/demo/report.h"
 #include "tests/demo/tally.h"
-#include "tests/harness/dc.h"
+#include "tests/harness/dcs.h"
 
-#define SERVERS 3
+#define SERVERS 3             /* of one data centre */
+#define SERVERS_OF_MANY 2     /* of each */
+#define CUT_OFF 1             /* the data centre that is cut off from the others for a while */
 #define LEAD_MS INT64_C(6000) /* from the calendar's start to the first request: time to set up */
 #define SETTLE_MS INT64_C(30000) /* for the accounts to be complete after the last window */
 #define NAP_MS INT64_C(50)
@@ -24,8 +26,10 @@
 struct demo {
     const struct demo_options *options;
     struct plan *plan;
-    struct dc *dc;
+    struct dcs *dcs;
+    int count, servers; /* data centres, and servers of each */
     struct tally *tally;
+    struct replay *replay;
     int64_t first_due_ms;
     struct page_event events[8];
     size_t events_count;
@@ -73,22 +77,51 @@ static void say(struct demo *d, const char *what)
     printf("      %s  %s\n", now, what);
 }
 
+/* The first data centre, where most happens. */
+static struct dc *busiest(const struct demo *d)
+{
+    return dcs_dc(d->dcs, 0);
+}
+
 static void kill_server(struct demo *d)
 {
-    dc_kill(d->dc, DC_SERVER, 1);
+    dc_kill(busiest(d), DC_SERVER, 1);
     say(d, "server-2 killed with -9");
 }
 
 static void start_server(struct demo *d)
 {
-    dc_launch(d->dc, DC_SERVER, 1);
+    dc_launch(busiest(d), DC_SERVER, 1);
     say(d, "server-2 started again on its ledger");
 }
 
 static void restart_database(struct demo *d)
 {
     say(d, "PostgreSQL restarts");
-    pg_restart(dc_pg(d->dc));
+    pg_restart(dc_pg(busiest(d)));
+}
+
+static void cut_off(struct demo *d)
+{
+    if (d->count == 1)
+        return;
+    links_isolate(dcs_folder(d->dcs), CUT_OFF);
+    replay_cut_off(d->replay, CUT_OFF, true);
+    say(d, "dc2 and its broker are cut off from the others");
+}
+
+/* Its clients wait for an answer again once it hears the others. */
+static void join(struct demo *d)
+{
+    if (d->count == 1)
+        return;
+    links_heal(dcs_folder(d->dcs));
+    say(d, "the network is whole again");
+}
+
+static void rejoined(struct demo *d)
+{
+    replay_cut_off(d->replay, CUT_OFF, false);
 }
 
 /* What happens on the way: after so many hundredths of the trace, and so many ms. */
@@ -97,9 +130,8 @@ static const struct incident {
     int64_t plus_ms;
     void (*happens)(struct demo *d);
 } incidents[] = {
-    {40, 0, kill_server},
-    {40, 1000, start_server},
-    {70, 0, restart_database},
+    {30, 0, kill_server}, {30, 1000, start_server}, {45, 0, cut_off},
+    {60, 0, join},        {60, 3000, rejoined},     {75, 0, restart_database},
 };
 
 #define INCIDENTS (sizeof(incidents) / sizeof(incidents[0]))
@@ -125,7 +157,7 @@ static void show_progress(const struct demo *d)
            (long long)d->tally->granted, (long long)d->tally->refused);
 }
 
-static void start_data_centre(struct demo *d)
+static void start_data_centres(struct demo *d)
 {
     char calendar[TIME_TEXT_SIZE], retention[64];
     const char *const env[] = {retention, "LOCAL_LOG_LEVEL=warn", NULL};
@@ -134,16 +166,28 @@ static void start_data_centre(struct demo *d)
     snprintf(retention, sizeof(retention), "LOCAL_RETENTION_MS=%lld",
              (long long)(d->plan->ends_at_s - d->plan->starts_at_s) * 1000 + 604800000);
     time_format(trace_first_s(d) * 1000 - LEAD_MS * d->plan->speed, calendar);
-    d->dc = dc_start(&(struct dc_options){.folder = d->options->folder,
-                                          .servers = SERVERS,
-                                          .calendar = calendar,
-                                          .speed = d->plan->speed,
-                                          .env = env});
+    d->dcs = dcs_start(&(struct dcs_options){
+        .count = d->count,
+        .folder = d->options->folder,
+        .links = true,
+        .each = {
+            .servers = d->servers, .calendar = calendar, .speed = d->plan->speed, .env = env}});
+}
+
+static void show_data_centres(const struct demo *d)
+{
+    if (d->count == 1)
+        printf("  data centre up: PostgreSQL, meta-svc, interval-svc, local-svc, %d servers\n",
+               d->servers);
+    else
+        printf("  %d data centres up, each with PostgreSQL, RabbitMQ, meta-svc, interval-svc, "
+               "local-svc, remote-svc, %d servers; seven tenths of the clients are at dc1\n",
+               d->count, d->servers);
 }
 
 static bool define_caps(const struct demo *d, struct err *e)
 {
-    auto_client struct client *meta = dc_client(d->dc, DC_META, 0);
+    auto_client struct client *meta = dc_client(busiest(d), DC_META, 0);
     auto_buf struct buf body = BUF_INIT(4096);
 
     for (int i = 0; i < d->plan->caps_count; i++) {
@@ -157,22 +201,26 @@ static bool define_caps(const struct demo *d, struct err *e)
 /* Real time until a calendar instant. */
 static int64_t until_ms(const struct demo *d, int64_t at_s)
 {
-    return pg_i64(dc_conninfo(d->dc), "SELECT calendar.until_ms(calendar.from_ms(%lld))",
+    return pg_i64(dc_conninfo(busiest(d)), "SELECT calendar.until_ms(calendar.from_ms(%lld))",
                   (long long)at_s * 1000);
 }
 
 /* Replays the trace and lets the incidents happen; false if it was interrupted. */
 static bool play(struct demo *d)
 {
-    struct replay_config config = {
-        .plan = d->plan, .tally = d->tally, .first_due_ms = d->first_due_ms, .servers = SERVERS};
+    struct replay_config config = {.plan = d->plan,
+                                   .tally = d->tally,
+                                   .first_due_ms = d->first_due_ms,
+                                   .dcs = d->count,
+                                   .servers = d->servers};
     size_t happened = 0;
     int64_t line_ms = max_i64(1000, trace_length_ms(d) / PROGRESS_LINES);
     int64_t next_line_ms = d->first_due_ms + line_ms;
 
-    for (int i = 0; i < SERVERS; i++)
-        config.ports[i] = dc_port(d->dc, DC_SERVER, i);
+    for (int i = 0; i < d->count * d->servers; i++)
+        config.ports[i] = dc_port(dcs_dc(d->dcs, i / d->servers), DC_SERVER, i % d->servers);
     auto_replay struct replay *replay = replay_start(&config);
+    d->replay = replay;
     while (!replay_is_done(replay) || happened < INCIDENTS) {
         if (nap(NAP_MS))
             return false;
@@ -200,7 +248,7 @@ static void show_settled(const struct report *r, int64_t took_ms)
  * Waits until the last window is over and the servers have given back what
  * they held of it; the accounts are then what they will ever be.
  */
-static bool settle(const struct demo *d, struct client *local, struct report *ret, struct err *e)
+static bool settle(const struct demo *d, struct report *ret, struct err *e)
 {
     int64_t began_ms = clk_now_ms();
     int64_t deadline_ms = began_ms + max_i64(0, until_ms(d, d->plan->ends_at_s)) + SETTLE_MS;
@@ -208,7 +256,7 @@ static bool settle(const struct demo *d, struct client *local, struct report *re
     for (;;) {
         bool is_over = until_ms(d, d->plan->ends_at_s) <= 0;
         report_done(ret);
-        if (!report_read(d->tally, local, ret, e))
+        if (!report_read(d->tally, d->dcs, ret, e))
             return false;
         if ((is_over && ret->unsettled == 0) || clk_now_ms() >= deadline_ms)
             break;
@@ -230,19 +278,23 @@ static void show_retries(const struct tally *t)
 }
 
 /* True if everything held; says what did not. */
-static bool judge(const struct demo *d, const struct report *r, struct client *local)
+static bool judge(const struct demo *d, const struct report *r)
 {
+    auto_free char *said = NULL;
     struct err e = {0};
-    bool clean = client_audit(local, &e);
+    bool clean = dcs_audit(d->dcs, &said);
 
-    printf("audit: %s\n", clean ? "clean" : e.msg);
+    printf("audit: %s\n", clean ? "clean" : said);
     if (!page_write(d->tally, d->events, d->events_count, d->options->page, &e))
         printf("no page: %s\n", e.msg);
     else
         printf("page: %s\n", d->options->page);
-    printf("demo: asked %lld, granted %lld, refused %lld, over-granted %lld, refused-early %lld\n",
-           (long long)d->tally->asked, (long long)d->tally->granted, (long long)d->tally->refused,
-           (long long)r->over_granted, (long long)r->refused_early);
+    printf("demo: asked %lld, granted %lld, refused %lld, ", (long long)d->tally->asked,
+           (long long)d->tally->granted, (long long)d->tally->refused);
+    if (d->count > 1)
+        printf("refused-cut-off %lld, ", (long long)d->tally->cut_off);
+    printf("over-granted %lld, refused-early %lld\n", (long long)r->over_granted,
+           (long long)r->refused_early);
     return clean && r->over_granted == 0 && r->refused_early == 0 && r->unsettled == 0 &&
            d->tally->unanswered == 0;
 }
@@ -255,18 +307,17 @@ static enum demo_outcome failed(const struct err *e)
 
 static enum demo_outcome conclude(const struct demo *d)
 {
-    auto_client struct client *local = dc_client(d->dc, DC_LOCAL, 0);
     struct report report = {.count = 0};
     struct err e = {0};
 
-    if (!settle(d, local, &report, &e)) {
+    if (!settle(d, &report, &e)) {
         report_done(&report);
         return failed(&e);
     }
     printf("\n");
-    report_print(&report, d->plan, BUSIEST, stdout);
+    report_print(&report, d->plan, BUSIEST, d->count, stdout);
     show_retries(d->tally);
-    bool held = judge(d, &report, local);
+    bool held = judge(d, &report);
     report_done(&report);
     return held ? DEMO_HELD : DEMO_BROKEN;
 }
@@ -275,16 +326,19 @@ enum demo_outcome demo_run(const struct trace *t, const struct demo_options *o)
 {
     auto_plan struct plan *plan = plan_new(t, o->seconds);
     auto_tally struct tally *tally = tally_new(plan);
-    struct demo d = {.options = o, .plan = plan, .tally = tally};
+    struct demo d = {.options = o,
+                     .plan = plan,
+                     .tally = tally,
+                     .count = (int)o->dcs,
+                     .servers = o->dcs == 1 ? SERVERS : SERVERS_OF_MANY};
     struct err e = {0};
 
     printf("  %zu requests, %lld of them for one of the %d capped paths; an hour takes %lld ms\n",
            t->count, (long long)plan_demand(plan), plan->caps_count,
            (long long)(3600000 / plan->speed));
-    start_data_centre(&d);
-    auto_dc struct dc *dc = d.dc;
-    printf("  data centre up: PostgreSQL, meta-svc, interval-svc, local-svc, %d servers\n",
-           SERVERS);
+    start_data_centres(&d);
+    auto_dcs struct dcs *dcs = d.dcs;
+    show_data_centres(&d);
     if (!define_caps(&d, &e))
         return failed(&e);
     printf("  %d caps defined\n", plan->caps_count);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* demo: a trace replayed against one data centre, with faults on the way, and what came of it. */
+/* demo: a trace replayed against data centres, with faults on the way, and what came of it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,9 +9,10 @@
 #include "tests/demo/trace.h"
 
 struct demo_options {
+    int64_t dcs;        /* data centres */
     int64_t seconds;    /* that the trace shall take */
     const char *page;   /* where the HTML goes */
-    const char *folder; /* for the data centre's logs and data, kept; NULL: scratch */
+    const char *folder; /* for the data centres' logs and data, kept; NULL: scratch */
 };
 
 enum demo_outcome { DEMO_HELD, DEMO_BROKEN, DEMO_INTERRUPTED };

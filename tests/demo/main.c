@@ -1,9 +1,9 @@
 /*
- * demo [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]
+ * demo [--dcs N] [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]
  * demo --derive --log FILE
  *
- * Replays a trace, or an access log, against a data centre of its own.  With
- * --derive it only writes the trace of the log.
+ * Replays a trace, or an access log, against a data centre of its own, or
+ * several.  With --derive it only writes the trace of the log.
  */
 
 #include <signal.h>
@@ -12,6 +12,7 @@
 
 #include "common/base/num.h"
 #include "tests/demo/demo.h"
+#include "tests/harness/dcs.h"
 
 struct arguments {
     struct demo_options demo;
@@ -35,8 +36,11 @@ static bool parse(int argc, char **argv, struct arguments *ret)
             ret->demo.page = value;
         else if (value && strcmp(argv[i], "--dir") == 0)
             ret->demo.folder = value;
-        else if (!value || strcmp(argv[i], "--seconds") != 0 ||
-                 !num_parse_i64(value, 5, 86400, &ret->demo.seconds, &e))
+        else if (value && strcmp(argv[i], "--dcs") == 0) {
+            if (!num_parse_i64(value, 1, DCS_MAX, &ret->demo.dcs, &e))
+                return false;
+        } else if (!value || strcmp(argv[i], "--seconds") != 0 ||
+                   !num_parse_i64(value, 5, 86400, &ret->demo.seconds, &e))
             return false;
         i++;
     }
@@ -59,13 +63,14 @@ static void block_signals(void)
 int main(int argc, char **argv)
 {
     static const int statuses[] = {[DEMO_HELD] = 0, [DEMO_BROKEN] = 1, [DEMO_INTERRUPTED] = 130};
-    struct arguments a = {.demo = {.seconds = 60, .page = DEMO_PAGE}};
+    struct arguments a = {.demo = {.dcs = 1, .seconds = 60, .page = DEMO_PAGE}};
     auto_trace struct trace *trace = NULL;
     struct err e = {0};
 
     if (!parse(argc, argv, &a)) {
-        fprintf(stderr, "usage: demo [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]\n"
-                        "       demo --derive --log FILE\n");
+        fprintf(stderr,
+                "usage: demo [--dcs N] [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]\n"
+                "       demo --derive --log FILE\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -1,6 +1,7 @@
 #include "tests/demo/plan.h"
 
 #include "common/base/check.h"
+#include "common/base/prng.h"
 #include "common/io/js.h"
 
 #define HOUR_S 3600
@@ -72,6 +73,19 @@ struct plan *plan_free(struct plan *p)
     free(p->cap_of_key);
     free(p);
     return NULL;
+}
+
+int plan_dc_of(int32_t client, int dcs)
+{
+    /* Mixed, since clients are numbered as they come. */
+    struct prng prng = {.state = (uint64_t)client};
+    int64_t percent = prng_below(&prng, 100);
+
+    if (dcs == 1 || percent < 70)
+        return 0;
+    if (dcs == 2 || percent < 90)
+        return 1;
+    return 2 + (int)(percent % (dcs - 2));
 }
 
 int64_t plan_demand(const struct plan *p)

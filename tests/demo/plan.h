@@ -39,6 +39,12 @@ static inline int plan_cap_of(const struct plan *p, const struct trace_row *row)
     return p->cap_of_key[row->key];
 }
 
+/*
+ * The data centre of `dcs` that a client of the trace is near to: seven tenths
+ * are in the first, most of the rest in the second.
+ */
+int plan_dc_of(int32_t client, int dcs);
+
 /* How many rows of the trace ask a cap. */
 int64_t plan_demand(const struct plan *p);
 

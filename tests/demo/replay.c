@@ -26,7 +26,7 @@ struct lane {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct replay *replay;
-    int port;
+    int dc, port;
     struct ask *asks; /* guarded by mutex; the one that is due first comes last */
     size_t count;     /* guarded by mutex */
     size_t in_flight; /* guarded by mutex; taken out of `asks`, perhaps to come back */
@@ -36,6 +36,8 @@ struct lane {
 struct replay {
     struct replay_config config;
     struct lane lanes[REPLAY_LANES_MAX];
+    int lanes_count;
+    atomic_bool is_cut_off[DCS_MAX];
     _Atomic(int) running; /* threads */
     atomic_bool stopping;
 };
@@ -103,8 +105,9 @@ static void note_slowness(struct tally *t, int64_t ms)
 }
 
 /* Sends it once; true if the answer is final, or no more is hoped for. */
-static bool try_once(const struct replay *r, struct client *server, const struct ask *ask)
+static bool try_once(const struct lane *lane, struct client *server, const struct ask *ask)
 {
+    const struct replay *r = lane->replay;
     struct tally *tally = r->config.tally;
     int cap = plan_cap_of(r->config.plan, ask->row);
     int64_t waited_ms = clk_now_ms() - due_ms(&r->config, ask->row);
@@ -114,11 +117,15 @@ static bool try_once(const struct replay *r, struct client *server, const struct
         return true;
     }
     struct consumed answer = client_consume(server, plan_cap_id(r->config.plan, cap), 1, NULL);
+    if (answer.verdict == VERDICT_UNREACHABLE && atomic_load(&r->is_cut_off[lane->dc])) {
+        atomic_fetch_add(&tally->cut_off, 1);
+        return true;
+    }
     if (answer.verdict != VERDICT_GRANTED && answer.verdict != VERDICT_USED_UP) {
         atomic_fetch_add(&tally->retried[answer.verdict], 1);
         return false;
     }
-    tally_answer(tally, cap, ask->row->at_s, &answer);
+    tally_answer(tally, lane->dc, cap, ask->row->at_s, &answer);
     note_slowness(tally, clk_now_ms() - due_ms(&r->config, ask->row));
     return true;
 }
@@ -133,7 +140,7 @@ static void *run_lane(void *arg)
     while (take(lane, &ask)) {
         if (ask.backoff_ms == 0)
             atomic_fetch_add(&lane->replay->config.tally->asked, 1);
-        if (try_once(lane->replay, server, &ask)) {
+        if (try_once(lane, server, &ask)) {
             put(lane, NULL);
             continue;
         }
@@ -145,8 +152,9 @@ static void *run_lane(void *arg)
     return NULL;
 }
 
-static void init_lane(struct lane *lane, struct replay *r, int port)
+static void init_lane(struct replay *r, int i)
 {
+    struct lane *lane = &r->lanes[i];
     pthread_condattr_t attributes;
 
     CHECK(pthread_mutex_init(&lane->mutex, NULL) == 0);
@@ -155,7 +163,8 @@ static void init_lane(struct lane *lane, struct replay *r, int port)
     CHECK(pthread_cond_init(&lane->changed, &attributes) == 0);
     CHECK(pthread_condattr_destroy(&attributes) == 0);
     lane->replay = r;
-    lane->port = port;
+    lane->dc = i / r->config.servers;
+    lane->port = r->config.ports[i];
     lane->asks = calloc(r->config.plan->trace->count, sizeof(*lane->asks));
     CHECK(lane->asks != NULL);
 }
@@ -166,7 +175,8 @@ static void fill_lanes(struct replay *r)
 
     for (size_t i = t->count; i-- > 0;) {
         const struct trace_row *row = &t->rows[i];
-        struct lane *lane = &r->lanes[row->client % r->config.servers];
+        int dc = plan_dc_of(row->client, r->config.dcs);
+        struct lane *lane = &r->lanes[dc * r->config.servers + row->client % r->config.servers];
         if (plan_cap_of(r->config.plan, row) >= 0)
             lane->asks[lane->count++] = (struct ask){.row = row, .due_ms = due_ms(&r->config, row)};
     }
@@ -176,16 +186,23 @@ struct replay *replay_start(const struct replay_config *config)
 {
     struct replay *r = calloc(1, sizeof(*r));
 
-    CHECK(r != NULL && config->servers >= 1 && config->servers <= REPLAY_LANES_MAX);
+    CHECK(r != NULL && config->dcs >= 1 && config->servers >= 1);
     r->config = *config;
-    for (int i = 0; i < config->servers; i++)
-        init_lane(&r->lanes[i], r, config->ports[i]);
+    r->lanes_count = config->dcs * config->servers;
+    CHECK(r->lanes_count <= REPLAY_LANES_MAX);
+    for (int i = 0; i < r->lanes_count; i++)
+        init_lane(r, i);
     fill_lanes(r);
-    atomic_store(&r->running, config->servers * THREADS_PER_LANE);
-    for (int i = 0; i < config->servers; i++)
+    atomic_store(&r->running, r->lanes_count * THREADS_PER_LANE);
+    for (int i = 0; i < r->lanes_count; i++)
         for (int k = 0; k < THREADS_PER_LANE; k++)
             CHECK(pthread_create(&r->lanes[i].threads[k], NULL, run_lane, &r->lanes[i]) == 0);
     return r;
+}
+
+void replay_cut_off(struct replay *r, int dc, bool is_cut_off)
+{
+    atomic_store(&r->is_cut_off[dc], is_cut_off);
 }
 
 bool replay_is_done(const struct replay *r)
@@ -198,7 +215,7 @@ struct replay *replay_stop(struct replay *r)
     if (!r)
         return NULL;
     atomic_store(&r->stopping, true);
-    for (int i = 0; i < r->config.servers; i++) {
+    for (int i = 0; i < r->lanes_count; i++) {
         for (int k = 0; k < THREADS_PER_LANE; k++)
             CHECK(pthread_join(r->lanes[i].threads[k], NULL) == 0);
         CHECK(pthread_cond_destroy(&r->lanes[i].changed) == 0);

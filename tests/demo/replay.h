@@ -15,20 +15,26 @@
 #include "tests/demo/plan.h"
 #include "tests/demo/tally.h"
 
-#define REPLAY_LANES_MAX 8
+#define REPLAY_LANES_MAX 20
 
 struct replay_config {
     const struct plan *plan;
     struct tally *tally;
     int64_t first_due_ms;        /* on clk_now_ms(): when the trace's first request is due */
-    int ports[REPLAY_LANES_MAX]; /* of the servers */
-    int servers;
+    int dcs, servers;            /* so many servers each: dcs * servers <= REPLAY_LANES_MAX */
+    int ports[REPLAY_LANES_MAX]; /* of the servers, data centre by data centre */
 };
 
 struct replay;
 
 /* Starts the threads.  `config` is copied; what it points to must outlive the replay. */
 struct replay *replay_start(const struct replay_config *config);
+
+/*
+ * While a data centre is cut off, "cannot be reached" is a final answer there:
+ * its clients go away.
+ */
+void replay_cut_off(struct replay *r, int dc, bool is_cut_off);
 
 /* Are all requests answered, or given up? */
 bool replay_is_done(const struct replay *r);

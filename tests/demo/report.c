@@ -24,15 +24,13 @@ static void add_row(void *arg, const struct pool_row *pool)
         r->rows = reallocarray(r->rows, reading->room, sizeof(*r->rows));
         CHECK(r->rows != NULL);
     }
-    const struct tally_window *seen = tally_find(reading->tally, cap, pool->starts_at_ms);
     r->rows[r->count++] = (struct report_row){
         .cap = cap,
         .starts_at_ms = pool->starts_at_ms,
         .total = pool->requested,
         .spent = pool->consumed - pool->refunded,
         .held = pool->granted - pool->returned - pool->consumed + pool->refunded,
-        .granted = seen ? seen->granted : 0,
-        .refused = seen ? seen->refused : 0,
+        .in_transit = pool->sent - pool->received,
     };
 }
 
@@ -43,6 +41,42 @@ static int by_cap_and_time(const void *a, const void *b)
     if (x->cap != y->cap)
         return x->cap - y->cap;
     return x->starts_at_ms < y->starts_at_ms ? -1 : x->starts_at_ms > y->starts_at_ms;
+}
+
+static bool is_same_window(const struct report_row *x, const struct report_row *y)
+{
+    return x->cap == y->cap && x->starts_at_ms == y->starts_at_ms;
+}
+
+/* The rows are sorted: those of one window, a data centre each, become one. */
+static void add_up(struct report *r)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        const struct report_row *row = &r->rows[i];
+        if (count == 0 || !is_same_window(&r->rows[count - 1], row)) {
+            r->rows[count++] = *row;
+            continue;
+        }
+        struct report_row *sum = &r->rows[count - 1];
+        sum->total = max_i64(sum->total, row->total);
+        sum->spent += row->spent;
+        sum->held += row->held;
+        sum->in_transit += row->in_transit;
+    }
+    r->count = count;
+}
+
+static void add_seen(struct report_row *row, const struct tally *t)
+{
+    const struct tally_window *seen = tally_find(t, row->cap, row->starts_at_ms);
+
+    if (!seen)
+        return;
+    row->granted = seen->granted;
+    row->refused = seen->refused;
+    memcpy(row->granted_by_dc, seen->granted_by_dc, sizeof(row->granted_by_dc));
 }
 
 /* Windows that clients were told about and that the accounts do not have. */
@@ -68,10 +102,20 @@ static void judge(struct report *r, const struct report_row *row)
     if (row->total - row->spent > 0)
         r->refused_early += row->refused;
     r->unaccounted += max_i64(0, row->granted - row->spent);
-    r->unsettled += row->held > 0 || row->granted > row->spent;
+    r->unsettled += row->held > 0 || row->in_transit != 0 || row->granted > row->spent;
 }
 
-bool report_read(const struct tally *t, struct client *local, struct report *ret, struct err *e)
+static bool read_pools(struct reading *reading, const struct dcs *dcs, struct err *e)
+{
+    for (int i = 0; i < dcs_count(dcs); i++) {
+        auto_client struct client *local = dc_client(dcs_dc(dcs, i), DC_LOCAL, 0);
+        if (!client_pools(local, add_row, reading, e))
+            return err_while(e, "%s", dcs_name(i));
+    }
+    return true;
+}
+
+bool report_read(const struct tally *t, const struct dcs *dcs, struct report *ret, struct err *e)
 {
     auto_names struct names *ids = names_new();
     struct reading reading = {.tally = t, .report = ret, .ids = ids};
@@ -79,14 +123,17 @@ bool report_read(const struct tally *t, struct client *local, struct report *ret
     *ret = (struct report){.count = 0};
     for (int i = 0; i < t->plan->caps_count; i++)
         CHECK(names_number(ids, plan_cap_id(t->plan, i)) == i);
-    if (!client_pools(local, add_row, &reading, e)) {
+    if (!read_pools(&reading, dcs, e)) {
         report_done(ret);
         return false;
     }
     if (ret->count > 0)
         qsort(ret->rows, ret->count, sizeof(*ret->rows), by_cap_and_time);
-    for (size_t i = 0; i < ret->count; i++)
+    add_up(ret);
+    for (size_t i = 0; i < ret->count; i++) {
+        add_seen(&ret->rows[i], t);
         judge(ret, &ret->rows[i]);
+    }
     ret->unsettled += count_lost(ret, t);
     return true;
 }
@@ -97,18 +144,35 @@ void report_done(struct report *r)
     *r = (struct report){.count = 0};
 }
 
-void report_print(const struct report *r, const struct plan *p, int caps, FILE *out)
+/* What of it was granted in which data centre. */
+static void print_dcs(const struct report_row *row, int dcs, FILE *out)
 {
-    fprintf(out, "%-40s %-20s %6s %6s %8s %8s %5s\n", "cap", "window from", "total", "asked",
+    for (int i = 0; dcs > 1 && i < dcs; i++)
+        fprintf(out, " %6lld", (long long)row->granted_by_dc[i]);
+    fprintf(out, "\n");
+}
+
+static void print_head(int dcs, FILE *out)
+{
+    fprintf(out, "%-40s %-20s %6s %6s %8s %8s %5s", "cap", "window from", "total", "asked",
             "granted", "refused", "over");
+    for (int i = 0; dcs > 1 && i < dcs; i++)
+        fprintf(out, " %6s", dcs_name(i));
+    fprintf(out, "\n");
+}
+
+void report_print(const struct report *r, const struct plan *p, int caps, int dcs, FILE *out)
+{
+    print_head(dcs, out);
     for (size_t i = 0; i < r->count && r->rows[i].cap < caps; i++) {
         const struct report_row *row = &r->rows[i];
         char from[TIME_TEXT_SIZE];
         if (row->granted + row->refused == 0)
             continue;
         time_format(row->starts_at_ms, from);
-        fprintf(out, "%-40.40s %-20s %6lld %6lld %8lld %8lld %5lld\n", plan_cap_id(p, row->cap),
-                from, (long long)row->total, (long long)(row->granted + row->refused),
+        fprintf(out, "%-40.40s %-20s %6lld %6lld %8lld %8lld %5lld", plan_cap_id(p, row->cap), from,
+                (long long)row->total, (long long)(row->granted + row->refused),
                 (long long)row->granted, (long long)row->refused, (long long)over(row));
+        print_dcs(row, dcs, out);
     }
 }

@@ -62,7 +62,7 @@ static struct tally_window *window_at(struct tally_cap *cap, int64_t starts_at_m
     return &cap->windows[at];
 }
 
-void tally_answer(struct tally *t, int cap, int64_t at_s, const struct consumed *answer)
+void tally_answer(struct tally *t, int dc, int cap, int64_t at_s, const struct consumed *answer)
 {
     size_t hour = (size_t)((at_s - t->plan->starts_at_s) / HOUR_S);
     bool granted = answer->verdict == VERDICT_GRANTED;
@@ -72,6 +72,7 @@ void tally_answer(struct tally *t, int cap, int64_t at_s, const struct consumed 
     struct tally_window *window = window_at(&t->caps[cap], answer->starts_at_ms);
     if (granted) {
         window->granted += answer->granted;
+        window->granted_by_dc[dc] += answer->granted;
         t->caps[cap].granted_by_hour[hour] += answer->granted;
         t->granted_by_hour[hour] += answer->granted;
     } else {
