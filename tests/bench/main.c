@@ -1,6 +1,6 @@
 /*
- * bench [--quick] [consume] [topup] [sync]: what the speed promises are measured
- * with.  Each figure is the median of several runs, taken in turn with what it
+ * bench [--quick] [consume] [topup] [dry] [sync]: what the speed promises are
+ * measured with.  Each figure is the median of several runs, taken in turn with what it
  * is held against.  The load generator shares the machine with what it
  * measures, for all alike.
  */
@@ -20,6 +20,7 @@ struct part {
 static struct part parts[] = {
     {"consume", bench_consume, true, false},
     {"topup", bench_topup, true, false},
+    {"dry", bench_dry, false, false},
     {"sync", bench_sync, false, false},
 };
 
@@ -46,7 +47,7 @@ int main(int argc, char **argv)
         } else if (want(argv[i])) {
             has_named = true;
         } else {
-            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [sync]\n");
+            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [dry] [sync]\n");
             return 2;
         }
     }
