@@ -27,8 +27,8 @@ int svc_port(const struct svc *s);
 
 pid_t svc_pid(const struct svc *s);
 
-void svc_kill(struct svc *s);    /* kill -9 */
-void svc_freeze(struct svc *s);  /* SIGSTOP */
+void svc_kill(struct svc *s);   /* kill -9 */
+void svc_freeze(struct svc *s); /* SIGSTOP */
 void svc_thaw(struct svc *s);
 void svc_restart(struct svc *s); /* on the same port, after svc_kill() */
 
