@@ -54,6 +54,8 @@ static void fill(struct env *env, const struct dc *dc, const struct dc_process *
     if (row->upstream)
         set(env, "%s=http://127.0.0.1:%d", row->upstream,
             dc_port(dc, row->calls, process->number % dc->counts[row->calls]));
+    if (process->kind == DC_INTERVAL)
+        set(env, "INTERVAL_ALONE=1");
     if (process->kind == DC_SERVER) {
         dc_path(dc, process->name, ".ledger", ledger);
         set(env, "SERVER_NAME=%s", process->name);
