@@ -93,11 +93,6 @@ void svc_kill(struct svc *s)
     s->proc = proc_free(s->proc);
 }
 
-pid_t svc_pid(const struct svc *s)
-{
-    return proc_pid(s->proc);
-}
-
 void svc_freeze(struct svc *s)
 {
     proc_signal(s->proc, SIGSTOP);

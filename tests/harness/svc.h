@@ -25,8 +25,6 @@ struct svc *svc_start(const struct svc_options *o);
 struct client *svc_client(const struct svc *s); /* borrowed; for the thread that started it */
 int svc_port(const struct svc *s);
 
-pid_t svc_pid(const struct svc *s);
-
 void svc_kill(struct svc *s);   /* kill -9 */
 void svc_freeze(struct svc *s); /* SIGSTOP */
 void svc_thaw(struct svc *s);
