@@ -162,8 +162,12 @@ bool bus_receiver_start(const struct bus_receiver_config *config, struct bus_rec
     CHECK(r != NULL);
     r->config = *config;
     r->message.body = BUF_INIT(BUS_BODY_MAX);
-    r->conn = (struct bus_conn){
-        .name = config->name, .url = config->url, .role = &receiver_role, .arg = r};
+    r->conn = (struct bus_conn){.name = config->name,
+                                .url = config->url,
+                                .role = &receiver_role,
+                                .arg = r,
+                                .wanted = config->wanted,
+                                .wanted_arg = config->arg};
     if (!bus_conn_start(&r->conn, e))
         return false;
     *ret = TAKE(r);
