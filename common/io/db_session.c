@@ -46,12 +46,15 @@ struct db_session *db_session_free(struct db_session *s)
     return NULL;
 }
 
-/* The process that answers must be the one that the connection was opened to. */
+/*
+ * The process that answers must be the one that the connection was opened to.
+ * Nothing is prepared or set before that is known: it would stay with others.
+ */
 static bool is_direct(struct db_conn *c, struct err *e)
 {
     auto_result PGresult *result = NULL;
 
-    if (!db_conn_query(c, "SELECT pg_backend_pid()", DB_NO_ARGS, &result, e))
+    if (!db_conn_script(c, "SELECT pg_backend_pid()", c->answer_ms, &result, e))
         return false;
     if (strtoll(PQgetvalue(result, 0, 0), NULL, 10) != PQbackendPID(c->pg))
         return err_set(e, ERR_INTERNAL, "a connection pooler is in between, which has no sessions");
@@ -66,7 +69,7 @@ bool db_session_open(struct db_session *s, const char *setup, struct err *e)
     if (!db_conn_new(s->settings, &c, e))
         return false;
     c->answer_ms = s->answer_ms;
-    if (!db_conn_script(c, setup, s->answer_ms, NULL, e) || !is_direct(c, e))
+    if (!is_direct(c, e) || !db_conn_script(c, setup, s->answer_ms, NULL, e))
         return false;
     s->conn = TAKE(c);
     return true;
