@@ -80,6 +80,10 @@ struct bus_counts {
     int64_t received;
 };
 
+/* Asked by the connection's thread, five times a second: while it is false there is no connection.
+ */
+typedef bool bus_wanted(void *arg);
+
 /* ---- sending */
 
 /* Fills an empty message; false: there is nothing to send now.  On the sender's thread. */
@@ -91,7 +95,8 @@ struct bus_sender_config {
     const char *ca;    /* borrowed; for amqps, a file; else NULL or "" */
     const char *queue; /* borrowed */
     bus_next *next;
-    void *arg;
+    bus_wanted *wanted; /* NULL: always */
+    void *arg;          /* of both */
 };
 
 struct bus_sender;
@@ -118,7 +123,8 @@ struct bus_receiver_config {
     int64_t ttl_ms;                  /* of messages in the queue */
     int64_t messages_max, bytes_max; /* beyond them the oldest are dropped */
     bus_handler *handle;
-    void *arg;
+    bus_wanted *wanted; /* NULL: always */
+    void *arg;          /* of both */
 };
 
 struct bus_receiver;

@@ -308,22 +308,33 @@ static void back_off(struct bus_conn *c, const struct err *e)
     bus_conn_pause(c, c->backoff_ms / 2 + prng_below(&c->prng, c->backoff_ms / 2 + 1));
 }
 
+static bool is_wanted(const struct bus_conn *c)
+{
+    return !c->wanted || c->wanted(c->wanted_arg);
+}
+
 static void *run(void *arg)
 {
     struct bus_conn *c = arg;
 
     while (!atomic_load(&c->stopped)) {
         struct err e = {0};
+
+        if (!is_wanted(c)) {
+            bus_conn_pause(c, BUS_POLL_MS);
+            continue;
+        }
         bool ok = open_conn(c, &e);
         int64_t since_ms = clk_now_ms();
 
-        while (ok && !atomic_load(&c->stopped))
+        while (ok && !atomic_load(&c->stopped) && is_wanted(c))
             ok = c->role->step(c->arg, c, &e);
         /* A connection that breaks at once is no reason to hurry. */
         if (clk_now_ms() - since_ms > BACKOFF_MAX_MS)
             c->backoff_ms = 0;
         close_conn(c);
-        back_off(c, &e);
+        if (!ok)
+            back_off(c, &e);
     }
     return NULL;
 }

@@ -36,6 +36,8 @@ struct bus_conn {
     const char *name, *url, *ca;
     const struct bus_role *role;
     void *arg;
+    bus_wanted *wanted; /* NULL: always */
+    void *wanted_arg;
     pthread_t thread, watchdog;
     int wake_fd; /* an eventfd */
     atomic_bool stopped;

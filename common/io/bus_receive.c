@@ -166,7 +166,9 @@ bool bus_receiver_start(const struct bus_receiver_config *config, struct bus_rec
                                 .url = config->url,
                                 .ca = config->ca,
                                 .role = &receiver_role,
-                                .arg = r};
+                                .arg = r,
+                                .wanted = config->wanted,
+                                .wanted_arg = config->arg};
     if (!bus_conn_start(&r->conn, e))
         return false;
     *ret = TAKE(r);

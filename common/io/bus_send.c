@@ -211,8 +211,13 @@ bool bus_sender_start(const struct bus_sender_config *config, struct bus_sender 
     CHECK(s != NULL);
     s->config = *config;
     s->message.body = BUF_INIT(BUS_BODY_MAX);
-    s->conn = (struct bus_conn){
-        .name = config->name, .url = config->url, .ca = config->ca, .role = &sender_role, .arg = s};
+    s->conn = (struct bus_conn){.name = config->name,
+                                .url = config->url,
+                                .ca = config->ca,
+                                .role = &sender_role,
+                                .arg = s,
+                                .wanted = config->wanted,
+                                .wanted_arg = config->arg};
     if (!bus_conn_start(&s->conn, e))
         return false;
     *ret = TAKE(s);

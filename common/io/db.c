@@ -33,7 +33,7 @@ static bool command(struct db_conn *c, const char *sql, const char *tag, struct 
 {
     auto_result PGresult *result = NULL;
 
-    if (!db_conn_script(c, sql, DB_ANSWER_MS, &result, e))
+    if (!db_conn_script(c, sql, c->answer_ms, &result, e))
         return false;
     if (strcmp(PQcmdStatus(result), tag) != 0)
         return err_set(e, ERR_INTERNAL, "a statement failed and the transaction went on");
@@ -64,7 +64,7 @@ static enum db_outcome commit(struct db_conn *c, struct err *e)
     return DB_UNKNOWN;
 }
 
-static enum db_outcome run(struct db_conn *c, db_tx_fn *fn, void *arg, struct err *e)
+enum db_outcome db_run(struct db_conn *c, db_tx_fn *fn, void *arg, struct err *e)
 {
     if (command(c, "BEGIN ISOLATION LEVEL READ COMMITTED", "BEGIN", e) && fn(c, arg, e))
         return commit(c, e);
@@ -79,7 +79,7 @@ static enum db_outcome try_tx(struct db *db, db_tx_fn *fn, void *arg, struct err
 
     if (!db_acquire(db, &c, e))
         return DB_UNAVAILABLE;
-    enum db_outcome outcome = run(c, fn, arg, e);
+    enum db_outcome outcome = db_run(c, fn, arg, e);
     db_release(db, c);
     return outcome;
 }

@@ -121,6 +121,38 @@ const char *db_get_text(const struct db_rows *rows, int row, int column); /* bor
 MUST_CHECK bool db_ping(struct db *db, struct err *e);
 
 /*
+ * One connection for what lives and dies with its session: advisory locks.
+ * It belongs to one thread and never reconnects by itself.  Each call waits
+ * `answer_ms` for the database at most; whatever fails for another reason than
+ * the SQL ends the session (db_session_is_open() is false then).
+ */
+struct db_session;
+
+/* Does not connect: only a conninfo that is no good fails. */
+MUST_CHECK bool db_session_new(const char *conninfo, int64_t answer_ms, struct db_session **ret,
+                               struct err *e);
+
+/*
+ * Connects and runs `setup` (SETs, which win over the conninfo's options).
+ * ERR_INTERNAL if a pooler is in between: what asks is not what answers, and a
+ * session's lock would be anybody's.
+ */
+MUST_CHECK bool db_session_open(struct db_session *s, const char *setup, struct err *e);
+void db_session_close(struct db_session *s);
+bool db_session_is_open(const struct db_session *s);
+
+/* Once: no second try, since the session may not be the same.  Errors as of db_tx(). */
+MUST_CHECK bool db_session_tx(struct db_session *s, db_tx_fn *fn, void *arg, struct err *e);
+
+/* Sleeps until the time, a wake, or the end of the session, which is seen at once. */
+void db_session_wait(struct db_session *s, int64_t timeout_ms);
+void db_session_wake(struct db_session *s); /* from any thread */
+
+struct db_session *db_session_free(struct db_session *s);
+CLEANUP_DEFINE(db_session, struct db_session, db_session_free)
+#define auto_db_session CLEANUP(db_session)
+
+/*
  * A connection of its own that waits for NOTIFY on one channel; one thread.
  * Reconnects by itself; a reconnect counts as a notification, since some may
  * have been missed.

@@ -181,7 +181,7 @@ static bool prepare(struct db_conn *c, struct db_statement *s, const char *sql, 
     CHECK(c->statements_count < DB_STATEMENTS_MAX / 2);
     statement_name(c, s, name);
     int sent = PQsendPrepare(c->pg, name, sql, (int)count, params->oids);
-    if (!finish(c, sent, DB_ANSWER_MS, NULL, e))
+    if (!finish(c, sent, c->answer_ms, NULL, e))
         return false;
     *s = (struct db_statement){.sql = sql, .text = TAKE(text), .types = params->types};
     c->statements_count++;
@@ -199,7 +199,7 @@ static bool execute(struct db_conn *c, const char *sql, size_t count,
     CHECK(strcmp(s->text, sql) == 0);
     statement_name(c, s, name);
     int sent = PQsendQueryPrepared(c->pg, name, (int)count, params->values, NULL, NULL, 0);
-    return finish(c, sent, DB_ANSWER_MS, ret, e);
+    return finish(c, sent, c->answer_ms, ret, e);
 }
 
 bool db_conn_query(struct db_conn *c, const char *sql, const struct db_param *params, size_t count,
@@ -231,6 +231,7 @@ bool db_conn_new(const struct db_settings *s, struct db_conn **ret, struct err *
 
     if (!c)
         return err_set(e, ERR_INTERNAL, "out of memory");
+    c->answer_ms = DB_ANSWER_MS;
     if (!db_settings_connect(s, &c->pg, e))
         return false;
     *ret = TAKE(c);

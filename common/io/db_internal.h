@@ -10,6 +10,7 @@
  *   db_params.c    parameters as PostgreSQL's text
  *   db_rows.c      results
  *   db_listen.c    notifications
+ *   db_session.c   a session that is held on to
  */
 
 #include <libpq-fe.h>
@@ -59,6 +60,7 @@ struct db_statement {
 struct db_conn {
     PGconn *pg;
     int64_t generation; /* the pool's, at the time of connecting */
+    int64_t answer_ms;  /* how long a statement is waited for */
     enum db_trouble trouble;
     size_t statements_count;
     struct db_statement statements[DB_STATEMENTS_MAX];
@@ -101,6 +103,9 @@ enum db_outcome {
     DB_UNAVAILABLE, /* no connection */
     DB_OUTCOMES,
 };
+
+/* One transaction on this connection, one try. */
+MUST_CHECK enum db_outcome db_run(struct db_conn *c, db_tx_fn *fn, void *arg, struct err *e);
 
 MUST_CHECK bool db_acquire(struct db *db, struct db_conn **ret, struct err *e);
 void db_release(struct db *db, struct db_conn *c);

@@ -21,6 +21,7 @@
 #define PAUSE_FIRST_MS 50 /* doubles with every failure */
 #define PAUSE_MAX_MS 5000
 #define IDLE_MS 1000 /* another replica's messages do not wake us */
+#define STANDBY_MS 100
 #define SILENT_MAX 2 /* messages in a row without an answer: the receiver is away */
 
 struct outbox_relay {
@@ -33,6 +34,7 @@ struct outbox_relay {
 
     struct db *db;
     const struct outbox_sql *sql;
+    struct leader *leader; /* NULL: every relay may send */
     char *target;
     struct httpc *http; /* the thread's, as is all below */
     struct httpc_reply reply;
@@ -132,14 +134,21 @@ static bool send_one(struct outbox_relay *r, struct outbox_message *m)
     return answered;
 }
 
+static bool may_act(struct outbox_relay *r, int64_t *ret_epoch)
+{
+    *ret_epoch = LEADER_ALONE;
+    return !r->leader || leader_epoch(r->leader, ret_epoch);
+}
+
 /* False if the receiver is away: what is left of the batch goes back unsent. */
 static bool send_batch(struct outbox_relay *r)
 {
     int64_t until_ms = clk_now_ms() + OUTBOX_LEASE_MS - SEND_TIMEOUT_MS - SETTLE_MS;
+    int64_t epoch = 0;
     int silent = 0;
 
     for (size_t i = 0; i < r->batch.count && silent < SILENT_MAX; i++) {
-        if (clk_now_ms() >= until_ms || is_stopping(r))
+        if (clk_now_ms() >= until_ms || is_stopping(r) || !may_act(r, &epoch))
             break;
         struct outbox_message *m = &r->batch.messages[i];
         log_request_id_set(m->request_id[0] ? m->request_id : NULL);
@@ -177,12 +186,22 @@ static struct rest measure(struct outbox_relay *r)
     return (struct rest){.ms = min_i64(max_i64(due_ms, 1), IDLE_MS), .wakeable = true};
 }
 
+static bool lease(struct outbox_relay *r, int64_t epoch, struct err *e)
+{
+    const char *role = r->leader ? leader_role(r->leader) : NULL;
+
+    return outbox_lease(r->db, r->sql, role, epoch, &r->batch, e);
+}
+
 /* One batch at the most, and when to come back. */
 static struct rest tick(struct outbox_relay *r)
 {
+    int64_t epoch = 0;
     struct err e = {0};
 
-    if (!outbox_lease(r->db, r->sql, &r->batch, &e))
+    if (!may_act(r, &epoch))
+        return (struct rest){.ms = STANDBY_MS};
+    if (!lease(r, epoch, &e))
         return database_away(r, "outbox.lease_failed", &e);
     size_t count = r->batch.count;
     bool there = send_batch(r);
@@ -270,6 +289,7 @@ bool outbox_relay_start(const struct outbox_config *config, struct outbox_relay 
     auto_outbox_relay struct outbox_relay *r = new;
     r->db = config->db;
     r->sql = outbox_sql_of(config->schema);
+    r->leader = config->leader;
     r->target = strdup(config->target);
     r->url = BUF_INIT(URL_MAX);
     r->prng.state = prng_entropy();

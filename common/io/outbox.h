@@ -9,7 +9,9 @@
  * receiver refuses for good (4xx) is parked, logged and counted; one that
  * cannot be delivered is tried again with backoff and does not hold up others.
  * Any number of replicas may relay one outbox: each leases rows before sending,
- * and no lock is held while sending.
+ * and no lock is held while sending.  Where only one is to act, the lease is
+ * fenced.  What became of messages is written down all the same by whoever sent
+ * them: it is so, whoever is primary now.
  *
  * Table <schema>.outbox: see migrations/.
  */
@@ -20,6 +22,7 @@
 #include "common/base/err.h"
 #include "common/base/metric.h"
 #include "common/io/db.h"
+#include "common/io/leader.h"
 
 /*
  * Adds PUT `path` with `body` (JSON).  A waiting message of the same path is
@@ -35,6 +38,7 @@ struct outbox_config {
     const char *schema; /* of the table, "meta" */
     const char *target; /* base URL, "http://127.0.0.1:8082" */
     struct metrics *metrics;
+    struct leader *leader; /* only its epoch may take messages; NULL: every relay may */
 };
 
 MUST_CHECK bool outbox_relay_start(const struct outbox_config *config, struct outbox_relay **ret,

@@ -51,9 +51,9 @@ struct outbox_sql;
 /* CHECKs that the schema is one with an outbox. */
 const struct outbox_sql *outbox_sql_of(const char *schema);
 
-/* Takes what is due, oldest first, and leases it. */
-MUST_CHECK bool outbox_lease(struct db *db, const struct outbox_sql *sql, struct outbox_batch *ret,
-                             struct err *e);
+/* Takes what is due, oldest first, and leases it; fenced by the epoch, if there is a role. */
+MUST_CHECK bool outbox_lease(struct db *db, const struct outbox_sql *sql, const char *role,
+                             int64_t epoch, struct outbox_batch *ret, struct err *e);
 
 /* Writes the verdicts down; messages that were replaced meanwhile stay as they are. */
 MUST_CHECK bool outbox_settle(struct db *db, const struct outbox_sql *sql,

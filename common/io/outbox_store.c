@@ -98,6 +98,8 @@ bool outbox_put(struct db_conn *c, const char *schema, const char *path, const c
 
 struct lease_tx {
     const struct outbox_sql *sql;
+    const char *role; /* NULL: not fenced */
+    int64_t epoch;
     struct db_rows *rows;
 };
 
@@ -106,6 +108,8 @@ static bool lease_tx(struct db_conn *c, void *arg, struct err *e)
     struct lease_tx *tx = arg;
 
     tx->rows = db_rows_free(tx->rows); /* of an earlier try */
+    if (tx->role && !leader_fence(c, tx->role, tx->epoch, e))
+        return false;
     return db_query(c, tx->sql->lease, DB_ARGS(db_i64(OUTBOX_BATCH_MAX), db_i64(OUTBOX_LEASE_MS)),
                     &tx->rows, e);
 }
@@ -122,10 +126,10 @@ static struct outbox_message message_of(const struct db_rows *rows, int row)
     };
 }
 
-bool outbox_lease(struct db *db, const struct outbox_sql *sql, struct outbox_batch *ret,
-                  struct err *e)
+bool outbox_lease(struct db *db, const struct outbox_sql *sql, const char *role, int64_t epoch,
+                  struct outbox_batch *ret, struct err *e)
 {
-    struct lease_tx tx = {.sql = sql};
+    struct lease_tx tx = {.sql = sql, .role = role, .epoch = epoch};
 
     if (!db_tx(db, lease_tx, &tx, e)) {
         db_rows_free(tx.rows);

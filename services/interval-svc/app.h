@@ -4,12 +4,14 @@
 
 #include "common/io/db.h"
 #include "common/io/httpd.h"
+#include "common/io/leader.h"
 #include "common/io/zones.h"
 #include "services/interval-svc/worker.h"
 
 struct interval_app {
     struct db *db;
     struct zones *zones;
+    struct leader *leader;
     struct interval_worker *worker;
     const char *local_url;      /* borrowed from the settings */
     struct metric *definitions; /* volumecap_definitions_applied_total{outcome} */

@@ -23,6 +23,10 @@ static const struct config_row rows[] = {
      "500",       1, 60000,     "wait for a database connection, then 503, ms"},
     {"INTERVAL_LOCAL_URL",             CONFIG_TEXT,   AT(local_url),
      "http://127.0.0.1:8083", 0, 0, "where local-svc is"},
+    {"INTERVAL_COORDINATOR_URL",       CONFIG_TEXT,   AT(coordinator_url),
+     "",          0, 0,         "the coordinator beside this replica, http://127.0.0.1:8086; empty: none"},
+    {"INTERVAL_ALONE",                 CONFIG_INT,    AT(alone),
+     "0",         0, 1,         "1: the only replica, which acts without a coordinator; without either none acts"},
     {"INTERVAL_RETENTION_MS",          CONFIG_INT,    AT(retention_ms),
      "604800000", 0, 31622400000, "calendar time that windows are kept after their end, ms"},
 };

@@ -17,6 +17,8 @@ struct interval_config {
     int64_t db_conns_max;
     int64_t db_acquire_timeout_ms;
     const char *local_url;
+    const char *coordinator_url;
+    int64_t alone;
     int64_t retention_ms;
 };
 

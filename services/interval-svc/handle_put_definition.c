@@ -5,7 +5,12 @@
 #include "common/io/js.h"
 #include "services/interval-svc/store.h"
 
-/* PUT /definitions/{id} */
+/*
+ * PUT /definitions/{id}
+ *
+ * Any replica takes a definition: the version decides, so it may arrive anywhere,
+ * and twice.  Only the primary cuts windows from it.
+ */
 
 static bool decode(const struct httpd_request *http, struct interval_definition *ret, struct err *e)
 {
@@ -70,6 +75,7 @@ bool interval_handle_put_definition(void *arg, const struct httpd_request *http,
     const struct interval_app *app = arg;
     struct interval_definition d;
     bool is_new = false;
+    int64_t epoch = 0;
 
     (void)reply;
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) || !decode(http, &d, e))
@@ -77,7 +83,8 @@ bool interval_handle_put_definition(void *arg, const struct httpd_request *http,
     /* Deleting a cap must not fail because its zone is no more. */
     if (!d.deleted && !zones_require(app->zones, d.cap.time_zone, "/time_zone", e))
         return false;
-    if (!interval_store_put(app->db, &d, &is_new, e))
+    bool is_primary = leader_epoch(app->leader, &epoch);
+    if (!interval_store_put(app->db, &d, !is_primary, &is_new, e))
         return false;
 
     metric_add(metric_at(app->definitions, is_new ? "applied" : "old", NULL, NULL), 1);

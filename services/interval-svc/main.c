@@ -5,6 +5,7 @@
 #include "common/io/service.h"
 #include "services/interval-svc/app.h"
 #include "services/interval-svc/config.h"
+#include "services/interval-svc/store.h"
 
 #define BODY_MAX 16384
 
@@ -19,7 +20,9 @@ static bool is_ready(void *arg, struct buf *out)
     bool ok = db_ping(app->db, &e);
 
     buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
-    return ok;
+    /* A standby is ready; one that can never become primary is a mistake that must show. */
+    leader_describe(app->leader, out);
+    return ok && leader_is_configured(app->leader);
 }
 
 static bool start_http(const struct interval_config *config, struct interval_app *app,
@@ -44,7 +47,21 @@ static bool start_http(const struct interval_config *config, struct interval_app
     return httpd_start(&http, ret, e);
 }
 
-static bool start_relay(const struct interval_config *config, struct db *db,
+static bool start_leader(const struct interval_config *config, struct metrics *metrics,
+                         struct leader **ret, struct err *e)
+{
+    const struct leader_config leadership = {
+        .role = INTERVAL_ROLE,
+        .url = config->coordinator_url,
+        .alone = config->alone,
+        .prefix = "INTERVAL",
+        .metrics = metrics,
+    };
+
+    return leader_start(&leadership, ret, e);
+}
+
+static bool start_relay(const struct interval_config *config, struct db *db, struct leader *leader,
                         struct metrics *metrics, struct outbox_relay **ret, struct err *e)
 {
     const struct outbox_config outbox = {
@@ -52,6 +69,7 @@ static bool start_relay(const struct interval_config *config, struct db *db,
         .schema = "interval",
         .target = config->local_url,
         .metrics = metrics,
+        .leader = leader,
     };
 
     return outbox_relay_start(&outbox, ret, e);
@@ -61,6 +79,7 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
 {
     auto_db struct db *db = NULL;
     auto_zones struct zones *zones = NULL;
+    auto_leader struct leader *leader = NULL;
     auto_outbox_relay struct outbox_relay *relay = NULL;
     auto_interval_worker struct interval_worker *worker = NULL;
     auto_httpd struct httpd *httpd = NULL;
@@ -70,9 +89,11 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
     if (!log_level_set_name(config->log_level, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
-        !zones_new(db, &zones, e) || !start_relay(config, db, metrics, &relay, e))
+        !zones_new(db, &zones, e) || !start_leader(config, metrics, &leader, e) ||
+        !start_relay(config, db, leader, metrics, &relay, e))
         return false;
     work.db = db;
+    work.leader = leader;
     work.relay = relay;
     if (!interval_worker_new(&work, &worker, e) || !interval_worker_start(worker, e))
         return false;
@@ -80,6 +101,7 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
     struct interval_app app = {
         .db = db,
         .zones = zones,
+        .leader = leader,
         .worker = worker,
         .local_url = config->local_url,
         .definitions =

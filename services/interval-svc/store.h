@@ -15,6 +15,10 @@
 
 #define INTERVAL_NOW INT64_C(-1)
 
+/* What the coordinator calls those of whom one cuts windows.  What is given an epoch is fenced by
+ * it (leader.h): ERR_PRECONDITION if another one has begun, and then nothing was written. */
+#define INTERVAL_ROLE "interval-svc"
+
 struct interval_definition {
     struct cap cap;
     struct cap_origin origin; /* changed_at INTERVAL_NOW: meta-svc did not say */
@@ -22,10 +26,13 @@ struct interval_definition {
     bool deleted;
 };
 
-/* Keeps a definition, unless the same version or a newer one is here: then *ret_is_new is false.
- * The worker does the rest. */
+/*
+ * Keeps a definition, unless the same version or a newer one is here: then
+ * *ret_is_new is false.  The worker does the rest; `tell_others` wakes those of
+ * all other replicas, as the one that may act is among them.
+ */
 MUST_CHECK bool interval_store_put(struct db *db, const struct interval_definition *d,
-                                   bool *ret_is_new, struct err *e);
+                                   bool tell_others, bool *ret_is_new, struct err *e);
 
 #define INTERVAL_SHOWN_MAX 10
 
@@ -55,15 +62,16 @@ struct interval_batch {
  * their definitions, in one transaction.  Any number of processes may do this
  * at once: none waits for a definition that another one has.
  */
-MUST_CHECK bool interval_store_plan(struct db *db, size_t limit, struct interval_batch *ret,
-                                    struct err *e);
+MUST_CHECK bool interval_store_plan(struct db *db, int64_t epoch, size_t limit,
+                                    struct interval_batch *ret, struct err *e);
 
 /* Real time until the next definition is due, at most `max_ms`, at least 0. */
 MUST_CHECK bool interval_store_until_due(struct db *db, int64_t max_ms, int64_t *ret_ms,
                                          struct err *e);
 
 /* Puts off a definition that cannot be planned, so that it does not hold up the others. */
-MUST_CHECK bool interval_store_postpone(struct db *db, const char *cap, struct err *e);
+MUST_CHECK bool interval_store_postpone(struct db *db, int64_t epoch, const char *cap,
+                                        struct err *e);
 
 /* clang-format off */
 /* How many definitions there are, by what they are at now. */
@@ -94,5 +102,5 @@ MUST_CHECK bool interval_store_count(struct db *db, int64_t ret[INTERVAL_CAP_STA
  * those that ended `retention_ms` of calendar time ago; INTERVAL_SWEEP_MAX of
  * each at most.  *ret_more: there may be further ones.
  */
-MUST_CHECK bool interval_store_sweep(struct db *db, int64_t retention_ms, bool *ret_more,
-                                     struct err *e);
+MUST_CHECK bool interval_store_sweep(struct db *db, int64_t epoch, int64_t retention_ms,
+                                     bool *ret_more, struct err *e);

@@ -1,9 +1,10 @@
 #include "services/interval-svc/store.h"
 
-#include <stdio.h>
+#include "common/io/leader.h"
 
 struct put_tx {
     const struct interval_definition *d;
+    bool tell_others;
     bool is_new;
 };
 
@@ -49,13 +50,15 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
                   &rows, e))
         return false;
     tx->is_new = db_count(rows) == 1;
-    return true;
+    /* The workers listen to this channel for changes of the calendar, and look at what is due. */
+    return !tx->is_new || !tx->tell_others ||
+           db_query(c, "SELECT pg_notify('calendar', '')", DB_NO_ARGS, NULL, e);
 }
 
-bool interval_store_put(struct db *db, const struct interval_definition *d, bool *ret_is_new,
-                        struct err *e)
+bool interval_store_put(struct db *db, const struct interval_definition *d, bool tell_others,
+                        bool *ret_is_new, struct err *e)
 {
-    struct put_tx tx = {.d = d};
+    struct put_tx tx = {.d = d, .tell_others = tell_others};
 
     if (!db_tx(db, put_tx, &tx, e))
         return false;
@@ -63,22 +66,27 @@ bool interval_store_put(struct db *db, const struct interval_definition *d, bool
     return true;
 }
 
+struct postpone_tx {
+    int64_t epoch;
+    const char *cap;
+};
+
 static bool postpone_tx(struct db_conn *c, void *arg, struct err *e)
 {
-    const char *cap = arg;
+    const struct postpone_tx *tx = arg;
 
-    return db_query(c,
+    return leader_fence(c, INTERVAL_ROLE, tx->epoch, e) &&
+           db_query(c,
                     "UPDATE interval.definition"
                     "   SET next_look_at = calendar.now() + interval '1 hour' WHERE id = $1",
-                    DB_ARGS(db_text(cap)), NULL, e);
+                    DB_ARGS(db_text(tx->cap)), NULL, e);
 }
 
-bool interval_store_postpone(struct db *db, const char *cap, struct err *e)
+bool interval_store_postpone(struct db *db, int64_t epoch, const char *cap, struct err *e)
 {
-    char id[NAME_SIZE];
+    struct postpone_tx tx = {.epoch = epoch, .cap = cap};
 
-    (void)snprintf(id, sizeof(id), "%s", cap);
-    return db_tx(db, postpone_tx, id, e);
+    return db_tx(db, postpone_tx, &tx, e);
 }
 
 struct due_tx {

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/cleanup.h"
+#include "common/io/leader.h"
 #include "services/interval-svc/message.h"
 #include "services/interval-svc/store_rows.h"
 
@@ -38,6 +39,7 @@ struct writes {
 };
 
 struct plan_tx {
+    int64_t epoch;
     size_t limit;
     struct interval_batch batch;
     int64_t now_ms;
@@ -273,7 +275,7 @@ static bool plan_tx(struct db_conn *c, void *arg, struct err *e)
     struct plan_tx *tx = arg;
 
     tx->changed.count = tx->opened.count = 0;
-    if (!lock_due(c, tx, e))
+    if (!leader_fence(c, INTERVAL_ROLE, tx->epoch, e) || !lock_due(c, tx, e))
         return false;
     if (tx->batch.due == 0)
         return true;
@@ -281,13 +283,15 @@ static bool plan_tx(struct db_conn *c, void *arg, struct err *e)
            save_definitions(c, tx, e);
 }
 
-bool interval_store_plan(struct db *db, size_t limit, struct interval_batch *ret, struct err *e)
+bool interval_store_plan(struct db *db, int64_t epoch, size_t limit, struct interval_batch *ret,
+                         struct err *e)
 {
     auto_free struct plan_tx *tx = calloc(1, sizeof(*tx));
 
     CHECK(limit >= 1 && limit <= INTERVAL_BATCH_MAX);
     if (tx == NULL)
         return err_set(e, ERR_INTERNAL, "out of memory");
+    tx->epoch = epoch;
     tx->limit = limit;
     bool ok = db_tx(db, plan_tx, tx, e);
     *ret = tx->batch;

@@ -1,5 +1,7 @@
 #include "services/interval-svc/store.h"
 
+#include "common/io/leader.h"
+
 const char *const interval_cap_state_names[] = {
 #define X(state, name) name,
     INTERVAL_CAP_STATES(X)
@@ -34,6 +36,7 @@ bool interval_store_count(struct db *db, int64_t ret[INTERVAL_CAP_STATES_COUNT],
 }
 
 struct sweep_tx {
+    int64_t epoch;
     int64_t retention_ms;
     bool more;
 };
@@ -44,7 +47,8 @@ static bool sweep_tx(struct db_conn *c, void *arg, struct err *e)
     auto_rows struct db_rows *closed = NULL;
     auto_rows struct db_rows *purged = NULL;
 
-    if (!db_query(c,
+    if (!leader_fence(c, INTERVAL_ROLE, tx->epoch, e) ||
+        !db_query(c,
                   "WITH over AS MATERIALIZED ("
                   "  SELECT cap, starts_at FROM interval.interval"
                   "   WHERE state = 'closing' AND ends_at <= (SELECT calendar.now())"
@@ -67,9 +71,10 @@ static bool sweep_tx(struct db_conn *c, void *arg, struct err *e)
     return true;
 }
 
-bool interval_store_sweep(struct db *db, int64_t retention_ms, bool *ret_more, struct err *e)
+bool interval_store_sweep(struct db *db, int64_t epoch, int64_t retention_ms, bool *ret_more,
+                          struct err *e)
 {
-    struct sweep_tx tx = {.retention_ms = retention_ms};
+    struct sweep_tx tx = {.epoch = epoch, .retention_ms = retention_ms};
 
     if (!db_tx(db, sweep_tx, &tx, e))
         return false;

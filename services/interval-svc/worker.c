@@ -17,6 +17,9 @@
 
 #define RETRY_MS 500
 
+/* How soon a standby notices that it is to act. */
+#define STANDBY_MS 100
+
 /* After a longer stop, or a jump of the calendar, how late it was says nothing more. */
 #define LATE_MAX_MS 3600000
 
@@ -30,6 +33,7 @@ struct interval_worker {
     atomic_bool stopping;
     size_t limit; /* definitions a transaction; 1 while looking for one that fails */
     int64_t sweep_at_ms;
+    int64_t epoch; /* of this tick */
 
     struct metric *caps;
     struct metric *opened;
@@ -104,6 +108,10 @@ static int64_t survive(struct interval_worker *w, const struct interval_batch *b
 {
     struct err e;
 
+    if (why->kind == ERR_PRECONDITION) {
+        log_event(LOG_WARN, "worker.fenced", log_str("error", why->msg));
+        return STANDBY_MS;
+    }
     log_event(LOG_ERROR, "worker.plan_failed", log_str("cap", w->limit == 1 ? batch->first : ""),
               log_str("error", why->msg), log_str("then", "will retry"));
     if (err_is_retryable(why->kind) || batch->due == 0)
@@ -113,7 +121,7 @@ static int64_t survive(struct interval_worker *w, const struct interval_batch *b
         return 0;
     }
     metric_inc(w->postponed, 1);
-    if (interval_store_postpone(w->config.db, batch->first, &e))
+    if (interval_store_postpone(w->config.db, w->epoch, batch->first, &e))
         return 0;
     log_event(LOG_ERROR, "worker.postpone_failed", log_str("cap", batch->first),
               log_str("error", e.msg), log_str("then", "will retry"));
@@ -128,7 +136,7 @@ static bool sweep(struct interval_worker *w)
     bool more = false;
     struct err e;
 
-    if (!interval_store_sweep(w->config.db, w->config.retention_ms, &more, &e) ||
+    if (!interval_store_sweep(w->config.db, w->epoch, w->config.retention_ms, &more, &e) ||
         !interval_store_count(w->config.db, counts, &e)) {
         log_event(LOG_WARN, "worker.sweep_failed", log_str("error", e.msg),
                   log_str("then", "will retry"));
@@ -154,12 +162,20 @@ static int64_t until_due(struct interval_worker *w)
     return max_i64(until_ms, BUSY_MS);
 }
 
+static bool may_act(struct interval_worker *w)
+{
+    w->epoch = LEADER_ALONE;
+    return w->config.leader == NULL || leader_epoch(w->config.leader, &w->epoch);
+}
+
 int64_t interval_worker_tick(struct interval_worker *w)
 {
     struct interval_batch batch = {.due = 0};
     struct err e;
 
-    if (!interval_store_plan(w->config.db, w->limit, &batch, &e))
+    if (!may_act(w))
+        return STANDBY_MS;
+    if (!interval_store_plan(w->config.db, w->epoch, w->limit, &batch, &e))
         return survive(w, &batch, &e);
     count_batch(w, &batch);
     if (batch.due == w->limit)

@@ -11,6 +11,7 @@
 #include "common/base/err.h"
 #include "common/base/metric.h"
 #include "common/io/db.h"
+#include "common/io/leader.h"
 #include "common/io/outbox.h"
 
 struct interval_worker;
@@ -19,6 +20,7 @@ struct interval_worker_config {
     struct db *db;
     const char *conninfo;       /* for a connection that hears of changes of the calendar */
     struct outbox_relay *relay; /* woken after each message; NULL in tests */
+    struct leader *leader;      /* the worker rests unless it may act; NULL in tests: it may */
     struct metrics *metrics;
     int64_t retention_ms; /* calendar time that windows are kept after their end */
 };

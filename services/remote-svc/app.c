@@ -27,6 +27,21 @@ static struct peer_metrics metrics_of(const struct remote_metrics *m, const char
     };
 }
 
+/* What is told twice is harmless, and needs no fence: cumulative numbers, and versions. */
+bool remote_may_act(const struct remote_app *app)
+{
+    int64_t epoch = 0;
+
+    return leader_epoch(app->leader, &epoch);
+}
+
+bool remote_link_is_wanted(void *arg)
+{
+    const struct remote_link *link = arg;
+
+    return remote_may_act(link->app);
+}
+
 static void init_metrics(struct remote_metrics *m, struct metrics *registry)
 {
 #define X(member, kind, name, help)                                                                \
@@ -71,8 +86,22 @@ static bool start_sender(struct remote_link *link, struct err *e)
                                              .ca = link->app->config.ca,
                                              .queue = link->peer.queue,
                                              .next = publisher_next,
+                                             .wanted = remote_link_is_wanted,
                                              .arg = link};
     return bus_sender_start(&config, &link->peer.sender, e);
+}
+
+static bool start_leader(struct remote_app *app, struct err *e)
+{
+    const struct leader_config config = {
+        .role = "remote-svc",
+        .url = app->config.coordinator_url,
+        .alone = app->config.alone,
+        .prefix = "REMOTE",
+        .metrics = app->registry,
+    };
+
+    return app->count == 0 || leader_start(&config, &app->leader, e);
 }
 
 /* All senders come first: whatever is heard or read may have to be told to any of them. */
@@ -82,11 +111,13 @@ static bool start_threads(struct remote_app *app, struct err *e)
         if (!start_sender(&app->links[i], e))
             return false;
     for (size_t i = 0; i < app->count; i++)
-        if (!loop_start(follow_definitions_tick, &app->links[i], &app->links[i].follow, e) ||
-            !loop_start(resend_tick, &app->links[i], &app->links[i].remind, e))
+        if (!loop_start(follow_definitions_tick, &app->links[i], app->leader, &app->links[i].follow,
+                        e) ||
+            !loop_start(resend_tick, &app->links[i], app->leader, &app->links[i].remind, e))
             return false;
-    return app->count == 0 || (loop_start(follow_rows_tick, app, &app->follow_rows, e) &&
-                               consumer_start(app, &app->consumer, e));
+    return app->count == 0 ||
+           (loop_start(follow_rows_tick, app, app->leader, &app->follow_rows, e) &&
+            consumer_start(app, &app->consumer, e));
 }
 
 static bool is_ready(void *arg, struct buf *out)
@@ -99,6 +130,10 @@ static bool is_ready(void *arg, struct buf *out)
                    bus_state_names[peer_bus(&app->links[i].peer).state]);
     if (!app->consumer)
         return true;
+    /* A standby is ready, and has no connections. */
+    leader_describe(app->leader, out);
+    if (!remote_may_act(app))
+        return leader_is_configured(app->leader);
     enum bus_state own = consumer_bus(app->consumer).state;
     buf_printf(out, "own broker: %s\n", bus_state_names[own]);
     return own != BUS_DOWN;
@@ -143,7 +178,7 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
         return false;
     for (size_t i = 0; i < count; i++)
         add_link(app, &peers[i]);
-    if (!start_threads(app, e) || !start_http(app, openapi, e))
+    if (!start_leader(app, e) || !start_threads(app, e) || !start_http(app, openapi, e))
         return false;
     *ret = TAKE(app);
     return true;
@@ -168,6 +203,7 @@ struct remote_app *remote_app_stop(struct remote_app *app)
         peer_done(&app->links[i].peer);
     }
     (void)refusals_free(app->refusals);
+    (void)leader_stop(app->leader);
     (void)sign_keys_free(app->keys);
     (void)metrics_free(app->registry);
     free(app);

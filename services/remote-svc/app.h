@@ -10,6 +10,7 @@
 #include "common/base/metric.h"
 #include "common/io/bus.h"
 #include "common/io/httpd.h"
+#include "common/io/leader.h"
 #include "common/io/sign.h"
 #include "services/remote-svc/config.h"
 #include "services/remote-svc/envelope.h"
@@ -41,6 +42,7 @@ struct remote_app {
     struct metrics *registry;
     struct remote_metrics metrics;
     struct sign_keys *keys; /* NULL if there are no peers */
+    struct leader *leader;  /* likewise */
     struct remote_link links[REMOTE_PEERS_MAX];
     size_t count;
     struct refusals *refusals;
@@ -57,6 +59,10 @@ MUST_CHECK bool remote_app_start(const struct remote_config *config, const char 
 struct remote_app *remote_app_stop(struct remote_app *app);
 CLEANUP_DEFINE(remote_app, struct remote_app, remote_app_stop)
 #define auto_remote_app CLEANUP(remote_app)
+
+/* May this replica act?  `arg` is a struct remote_link; consumer.c has its own. */
+bus_wanted remote_link_is_wanted;
+bool remote_may_act(const struct remote_app *app);
 
 /* The link to a data centre, or NULL. */
 struct remote_link *remote_link_of(struct remote_app *app, const char *dc);

@@ -24,6 +24,8 @@ struct remote_config {
     const char *keys;
     const char *ca;
     const char *local_url, *meta_url;
+    const char *coordinator_url;
+    int64_t alone;
     int64_t resend_ms, sync_ms;
     int64_t lost_ms;
     int64_t queue_rows_max;

@@ -161,6 +161,13 @@ static bool handle(void *arg, const struct bus_message *m)
 
 /* ---- life */
 
+static bool is_wanted(void *arg)
+{
+    const struct consumer *c = arg;
+
+    return remote_may_act(c->app);
+}
+
 bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e)
 {
     struct consumer *c = calloc(1, sizeof(*c));
@@ -177,6 +184,7 @@ bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e
                                                .messages_max = QUEUE_MESSAGES_MAX,
                                                .bytes_max = QUEUE_BYTES_MAX,
                                                .handle = handle,
+                                               .wanted = is_wanted,
                                                .arg = c};
     return httpc_new(REPLY_MAX, &c->http, e) && bus_receiver_start(&config, &c->receiver, e);
 }

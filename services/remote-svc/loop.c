@@ -7,10 +7,12 @@
 #include "common/base/check.h"
 
 #define REPLY_MAX ((int64_t)4 * 1024 * 1024)
+#define STANDBY_MS 100
 
 struct loop {
     loop_tick *tick;
     void *arg;
+    struct leader *leader;
     struct httpc *http;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -31,6 +33,13 @@ static void pause_for(struct loop *l, int64_t ms)
         continue;
 }
 
+static bool may_act(const struct loop *l)
+{
+    int64_t epoch = 0;
+
+    return leader_epoch(l->leader, &epoch);
+}
+
 static void *run(void *arg)
 {
     struct loop *l = arg;
@@ -38,7 +47,7 @@ static void *run(void *arg)
     CHECK(pthread_mutex_lock(&l->lock) == 0);
     while (!l->stopping) {
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
-        int64_t pause_ms = l->tick(l->arg, l->http);
+        int64_t pause_ms = may_act(l) ? l->tick(l->arg, l->http) : STANDBY_MS;
         CHECK(pthread_mutex_lock(&l->lock) == 0);
         pause_for(l, pause_ms);
     }
@@ -46,7 +55,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool loop_start(loop_tick *tick, void *arg, struct loop **ret, struct err *e)
+bool loop_start(loop_tick *tick, void *arg, struct leader *leader, struct loop **ret, struct err *e)
 {
     struct loop *l = calloc(1, sizeof(*l));
     pthread_condattr_t monotonic;
@@ -58,6 +67,7 @@ bool loop_start(loop_tick *tick, void *arg, struct loop **ret, struct err *e)
     }
     l->tick = tick;
     l->arg = arg;
+    l->leader = leader;
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
     CHECK(pthread_condattr_init(&monotonic) == 0);
     CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);

@@ -1,19 +1,24 @@
 #pragma once
 
-/* loop: a thread with an HTTP client that does a bounded amount of work, again and again. */
+/*
+ * loop: a thread with an HTTP client that does a bounded amount of work, again
+ * and again, and rests while this replica may not act.
+ */
 
 #include <stdint.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/err.h"
 #include "common/io/httpc.h"
+#include "common/io/leader.h"
 
 /* Returns in how many ms to come back. */
 typedef int64_t loop_tick(void *arg, struct httpc *http);
 
 struct loop;
 
-MUST_CHECK bool loop_start(loop_tick *tick, void *arg, struct loop **ret, struct err *e);
+MUST_CHECK bool loop_start(loop_tick *tick, void *arg, struct leader *leader, struct loop **ret,
+                           struct err *e);
 
 /* Breaks off a call under way. */
 struct loop *loop_stop(struct loop *l);

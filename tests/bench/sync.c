@@ -169,6 +169,7 @@ static void start_remote(struct scene *s)
     snprintf(sync, sizeof(sync), "REMOTE_SYNC_MS=%lld", (long long)s->sync_ms);
     /* There is no meta-svc: definitions are not what is measured. */
     const char *const env[] = {"REMOTE_DC=dc0",
+                               "REMOTE_ALONE=1",
                                broker,
                                peers,
                                keys,

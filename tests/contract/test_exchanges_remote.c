@@ -37,8 +37,12 @@ Test(remote_svc, answers)
     (void)snprintf(keys, sizeof(keys), "%s/keys", folder);
     (void)snprintf(setting, sizeof(setting), "REMOTE_KEYS=%s", keys);
     write_keys(keys);
-    const char *const env[] = {"REMOTE_DC=here", "REMOTE_BROKER=" NO_BROKER,
-                               "REMOTE_PEERS=there=" NO_BROKER, setting, NULL};
+    const char *const env[] = {"REMOTE_DC=here",
+                               "REMOTE_ALONE=1",
+                               "REMOTE_BROKER=" NO_BROKER,
+                               "REMOTE_PEERS=there=" NO_BROKER,
+                               setting,
+                               NULL};
     auto_svc struct svc *s =
         svc_start(&(struct svc_options){.name = "remote-svc", .prefix = "REMOTE", .env = env});
     auto_wire struct wire *w = wire_new("remote-svc", svc_port(s));

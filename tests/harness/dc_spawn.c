@@ -57,6 +57,8 @@ static void fill(struct env *env, const struct dc *dc, const struct dc_process *
         set(env, "%s=http://127.0.0.1:%d", row->upstreams[i].setting,
             dc_port(dc, kind, process->number % dc->counts[kind]));
     }
+    if (process->kind == DC_INTERVAL || process->kind == DC_REMOTE)
+        set(env, "%s_ALONE=1", row->prefix);
     if (process->kind == DC_SERVER) {
         dc_path(dc, process->name, ".ledger", ledger);
         set(env, "SERVER_NAME=%s", process->name);

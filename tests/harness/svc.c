@@ -1,5 +1,6 @@
 #include "tests/harness/svc.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,6 +96,16 @@ void svc_kill(struct svc *s)
 {
     proc_kill(s->proc);
     s->proc = proc_free(s->proc);
+}
+
+void svc_freeze(struct svc *s)
+{
+    proc_signal(s->proc, SIGSTOP);
+}
+
+void svc_thaw(struct svc *s)
+{
+    proc_signal(s->proc, SIGCONT);
 }
 
 void svc_restart(struct svc *s)

@@ -26,7 +26,9 @@ struct client *svc_client(const struct svc *s); /* borrowed; for the thread that
 int svc_port(const struct svc *s);
 int svc_pid(const struct svc *s);
 
-void svc_kill(struct svc *s);    /* kill -9 */
+void svc_kill(struct svc *s);   /* kill -9 */
+void svc_freeze(struct svc *s); /* SIGSTOP */
+void svc_thaw(struct svc *s);
 void svc_restart(struct svc *s); /* on the same port, after svc_kill() */
 
 /* SIGTERM; aborts unless it exits in order. */

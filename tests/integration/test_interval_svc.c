@@ -11,6 +11,7 @@
 #include "common/base/metric.h"
 #include "common/base/prng.h"
 #include "common/io/httpd.h"
+#include "common/io/leader.h"
 #include "services/interval-svc/store.h"
 #include "services/interval-svc/worker.h"
 #include "tests/harness/pg.h"
@@ -92,7 +93,7 @@ static bool put(const struct world *w, const struct interval_definition *d)
     bool is_new = false;
     struct err e;
 
-    cr_assert(interval_store_put(w->db, d, &is_new, &e), "%s", e.msg);
+    cr_assert(interval_store_put(w->db, d, false, &is_new, &e), "%s", e.msg);
     return is_new;
 }
 
@@ -477,11 +478,11 @@ Test(interval_svc, old_windows_are_forgotten_and_early_ended_ones_close)
     d.deleted = true;
     put_and_tick(&w, &d);
     set_calendar(&w, "2026-11-21T10:00:00Z");
-    cr_assert(interval_store_sweep(w.db, WEEK_MS, &more, &e), "%s", e.msg);
+    cr_assert(interval_store_sweep(w.db, LEADER_ALONE, WEEK_MS, &more, &e), "%s", e.msg);
     expect_windows(&w, "a day later", "a",
                    "11-20T00:00/11-21T00:00 closed 1000, 11-21T00:00/11-22T00:00 closing 1000");
     set_calendar(&w, "2026-11-28T10:00:00Z");
-    cr_assert(interval_store_sweep(w.db, WEEK_MS, &more, &e), "%s", e.msg);
+    cr_assert(interval_store_sweep(w.db, LEADER_ALONE, WEEK_MS, &more, &e), "%s", e.msg);
     expect_windows(&w, "a week later", "a", "11-21T00:00/11-22T00:00 closed 1000");
     cr_expect(!more);
 }
@@ -638,12 +639,60 @@ Test(interval_svc, a_window_knows_its_home_and_the_largest_total_that_was_asked)
                      "    OR (body LIKE '%%\"open\"%%' AND body LIKE '%%\"dc1\"%%')") == 2);
 }
 
+/* ---- what a primary of the past would write */
+
+static void set_epoch(const struct world *w, int64_t epoch)
+{
+    pg_exec(w->conninfo,
+            "INSERT INTO coordinator.leadership AS l (role, lock_key, epoch, holder, holder_name,"
+            "    since, acts_at)"
+            " VALUES ('" INTERVAL_ROLE "', coordinator.lock_key('" INTERVAL_ROLE "'), %lld,"
+            "    gen_random_uuid(), 'a', now(), now())"
+            " ON CONFLICT (role) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder",
+            (long long)epoch);
+}
+
+/* All that the worker writes, with that epoch: how many of its transactions are refused. */
+static int refused_with(const struct world *w, int64_t epoch)
+{
+    auto_free struct interval_batch *batch = calloc(1, sizeof(*batch));
+    bool more = false;
+    struct err e[3] = {{0}};
+
+    cr_assert(batch != NULL);
+    bool ok[3] = {interval_store_plan(w->db, epoch, 10, batch, &e[0]),
+                  interval_store_sweep(w->db, epoch, WEEK_MS, &more, &e[1]),
+                  interval_store_postpone(w->db, epoch, "a", &e[2])};
+    int refused = 0;
+    for (int i = 0; i < 3; i++) {
+        cr_assert(ok[i] || e[i].kind == ERR_PRECONDITION, "%s", e[i].msg);
+        refused += !ok[i];
+    }
+    return refused;
+}
+
+Test(fence, a_primary_of_the_past_changes_nothing)
+{
+    auto_world struct world w = world_new("2026-11-20T12:00:00Z");
+    struct interval_definition d = definition("a", 1, CAP_DAY, "UTC");
+
+    cr_assert(put(&w, &d));
+    cr_expect(refused_with(&w, 4) == 3, "without any epoch in the database");
+    set_epoch(&w, 5);
+    cr_expect(refused_with(&w, 4) == 3);
+    cr_expect(refused_with(&w, 6) == 3);
+    cr_expect(pg_i64(w.conninfo, "SELECT count(*) FROM interval.interval") == 0);
+    cr_expect(pg_i64(w.conninfo, "SELECT applied_version FROM interval.definition") == 0);
+    cr_expect(refused_with(&w, 5) == 0);
+    cr_expect(pg_i64(w.conninfo, "SELECT count(*) FROM interval.interval") == 2);
+}
+
 /* The rest is about the program as it runs. */
 
 static struct svc *start(const char *conninfo, const char *local_url)
 {
     char upstream[128];
-    const char *const env[] = {upstream, NULL};
+    const char *const env[] = {upstream, "INTERVAL_ALONE=1", NULL};
 
     (void)snprintf(upstream, sizeof(upstream), "INTERVAL_LOCAL_URL=%s",
                    local_url != NULL ? local_url : "http://127.0.0.1:9");
@@ -940,4 +989,144 @@ Test(interval_svc, has_a_document_and_metrics)
     a = expect(svc_client(s), 200, "GET", "/metrics", NULL);
     cr_expect(strstr(buf_text(&a.reply->body),
                      "\nvolumecap_definitions_applied_total{outcome=\"applied\"} 1\n") != NULL);
+}
+
+/* ---- of several replicas one acts */
+
+/* A replica, and the coordinator beside it. */
+struct replica {
+    struct svc *coordinator, *service;
+};
+
+static struct replica replica_new(const char *conninfo, const char *name)
+{
+    char name_env[64], url_env[96];
+    const char *const coordinator_env[] = {"COORDINATOR_ROLE=" INTERVAL_ROLE, name_env, NULL};
+    const char *const service_env[] = {"INTERVAL_LOCAL_URL=http://127.0.0.1:9", url_env, NULL};
+    struct replica r = {NULL};
+
+    (void)snprintf(name_env, sizeof(name_env), "COORDINATOR_NAME=%s", name);
+    r.coordinator = svc_start(&(struct svc_options){.name = "coordinator",
+                                                    .prefix = "COORDINATOR",
+                                                    .conninfo = conninfo,
+                                                    .env = coordinator_env});
+    (void)snprintf(url_env, sizeof(url_env), "INTERVAL_COORDINATOR_URL=http://127.0.0.1:%d",
+                   svc_port(r.coordinator));
+    r.service = svc_start(&(struct svc_options){
+        .name = "interval-svc", .prefix = "INTERVAL", .conninfo = conninfo, .env = service_env});
+    return r;
+}
+
+/* The service first, so that it stops while it knows how it stands. */
+static void replica_done(struct replica *r)
+{
+    r->service = svc_stop(r->service);
+    r->coordinator = svc_stop(r->coordinator);
+}
+#define auto_replica __attribute__((cleanup(replica_done)))
+
+static bool says(struct client *c, const char *path, const char *text)
+{
+    const struct call call = {.method = "GET", .path = path};
+    struct answer a = {0};
+    struct err e;
+
+    return client_call(c, &call, &a, &e) && strstr(buf_text(&a.reply->body), text) != NULL;
+}
+
+static bool acts(void *arg)
+{
+    const struct replica *r = arg;
+
+    return says(svc_client(r->service), "/metrics", "\nvolumecap_acting 1\n");
+}
+
+static bool stands_by(void *arg)
+{
+    const struct replica *r = arg;
+
+    return says(svc_client(r->service), "/readyz?verbose", "leadership: standby");
+}
+
+static void await_windows(const char *conninfo, const char *sql)
+{
+    struct question q = {conninfo, sql};
+
+    cr_assert(harness_await(holds, &q, WAIT_MS), "never: %s", sql);
+}
+
+Test(replicas, the_primary_acts_on_what_a_standby_took_and_is_replaced)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    const char *conninfo = pg_conninfo_of(d);
+    auto_replica struct replica a = replica_new(conninfo, "a");
+
+    cr_assert(harness_await(acts, &a, WAIT_MS));
+    auto_replica struct replica b = replica_new(conninfo, "b");
+    cr_assert(harness_await(stands_by, &b, WAIT_MS));
+    (void)expect(svc_client(b.service), 200, "GET", "/readyz", NULL);
+
+    (void)expect(svc_client(b.service), 204, "PUT", "/definitions/x", DEFINITION("1", DAILY));
+    await_windows(conninfo, "SELECT (count(*) = 2)::int FROM interval.interval");
+    cr_expect(says(svc_client(a.service), "/metrics", "\nvolumecap_intervals_opened_total 2\n"));
+    cr_expect(says(svc_client(b.service), "/metrics", "\nvolumecap_intervals_opened_total 0\n"));
+
+    svc_kill(a.coordinator);
+    cr_assert(harness_await(acts, &b, WAIT_MS));
+    cr_expect_not(acts(&a));
+    (void)expect(svc_client(a.service), 204, "PUT", "/definitions/y", DEFINITION("1", DAILY));
+    await_windows(conninfo, "SELECT (count(*) = 4)::int FROM interval.interval");
+    cr_expect(says(svc_client(b.service), "/metrics", "\nvolumecap_intervals_opened_total 2\n"));
+    svc_restart(a.coordinator);
+    cr_assert(harness_await(stands_by, &a, WAIT_MS));
+}
+
+Test(replicas, a_host_that_was_frozen_wakes_as_a_standby)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    const char *conninfo = pg_conninfo_of(d);
+    auto_replica struct replica a = replica_new(conninfo, "a");
+
+    cr_assert(harness_await(acts, &a, WAIT_MS));
+    auto_replica struct replica b = replica_new(conninfo, "b");
+    cr_assert(harness_await(stands_by, &b, WAIT_MS));
+    for (int i = 0; i < 10; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "/definitions/x%d", i);
+        (void)expect(svc_client(b.service), 204, "PUT", path, DEFINITION("1", DAILY));
+        if (i == 4) {
+            svc_freeze(a.service);
+            svc_freeze(a.coordinator);
+        }
+    }
+    await_windows(conninfo, "SELECT (count(*) = 20)::int FROM interval.interval");
+    cr_assert(acts(&b));
+    svc_thaw(a.service);
+    svc_thaw(a.coordinator);
+    cr_assert(harness_await(stands_by, &a, WAIT_MS));
+    cr_expect(acts(&b) && !acts(&a));
+}
+
+Test(replicas, without_a_coordinator_none_acts)
+{
+    static const char *const env[] = {"INTERVAL_LOCAL_URL=http://127.0.0.1:9", NULL};
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    const char *conninfo = pg_conninfo_of(d);
+    struct svc *s = svc_start(&(struct svc_options){
+        .name = "interval-svc", .prefix = "INTERVAL", .conninfo = conninfo, .env = env});
+
+    /* One that acts has cut the first windows long before the last definition is here. */
+    for (int i = 0; i < 50; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof(path), "/definitions/x%d", i);
+        (void)expect(svc_client(s), 204, "PUT", path, DEFINITION("1", DAILY));
+    }
+    cr_expect(says(svc_client(s), "/readyz?verbose", "INTERVAL_COORDINATOR_URL or INTERVAL_ALONE"));
+    (void)expect(svc_client(s), 503, "GET", "/readyz", NULL);
+    cr_expect(pg_i64(conninfo, "SELECT count(*) FROM interval.interval") == 0);
+    s = svc_stop(s);
+
+    s = start(conninfo, NULL);
+    await_windows(conninfo, "SELECT (count(*) = 100)::int FROM interval.interval");
+    s = svc_stop(s);
 }

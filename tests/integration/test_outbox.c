@@ -539,6 +539,30 @@ Test(outbox, two_relays_share_the_work_and_send_nothing_twice)
     receiver_stop(h);
 }
 
+static bool lease(struct sender *s, int64_t epoch, struct outbox_batch *ret, struct err *e)
+{
+    return outbox_lease(s->db, outbox_sql_of("meta"), "a-role", epoch, ret, e);
+}
+
+Test(outbox, a_relay_whose_epoch_is_over_takes_nothing)
+{
+    struct sender s = sender_to(1);
+    struct outbox_batch batch = {0};
+    struct err e = {0};
+
+    put_many(&s, 3);
+    pg_exec(s.conninfo,
+            "INSERT INTO coordinator.leadership (role, lock_key, epoch, holder, holder_name, since,"
+            "    acts_at) VALUES ('a-role', 1, 2, gen_random_uuid(), 'a', now(), now())");
+    cr_expect_not(lease(&s, 1, &batch, &e));
+    cr_expect(e.kind == ERR_PRECONDITION, "%s", e.msg);
+    cr_expect(pg_i64(s.conninfo, "SELECT count(*) FROM meta.outbox WHERE due_at > now()") == 0);
+    cr_assert(lease(&s, 2, &batch, &e), "%s", e.msg);
+    cr_expect(batch.count == 3);
+    outbox_batch_done(&batch);
+    sender_done(&s);
+}
+
 Test(outbox, what_a_dead_relay_had_taken_is_due_again_when_its_lease_ends)
 {
     struct sender s = sender_to(1);
@@ -546,8 +570,8 @@ Test(outbox, what_a_dead_relay_had_taken_is_due_again_when_its_lease_ends)
     struct err e = {0};
 
     put_many(&s, 3);
-    cr_assert(outbox_lease(s.db, outbox_sql_of("meta"), &batch, &e), "%s", e.msg);
-    cr_assert(outbox_lease(s.db, outbox_sql_of("meta"), &again, &e), "%s", e.msg);
+    cr_assert(lease(&s, LEADER_ALONE, &batch, &e), "%s", e.msg);
+    cr_assert(lease(&s, LEADER_ALONE, &again, &e), "%s", e.msg);
     cr_assert_eq(batch.count, 3);
     cr_assert_eq(again.count, 0);
     cr_assert_eq(pg_i64(s.conninfo,
@@ -558,7 +582,7 @@ Test(outbox, what_a_dead_relay_had_taken_is_due_again_when_its_lease_ends)
     pg_exec(s.conninfo, "UPDATE meta.outbox SET due_at = due_at - %d * interval '1 ms'",
             OUTBOX_LEASE_MS);
     outbox_batch_done(&again);
-    cr_assert(outbox_lease(s.db, outbox_sql_of("meta"), &again, &e), "%s", e.msg);
+    cr_assert(lease(&s, LEADER_ALONE, &again, &e), "%s", e.msg);
     cr_assert_eq(again.count, 3);
     outbox_batch_done(&batch);
     outbox_batch_done(&again);

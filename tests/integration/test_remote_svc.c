@@ -383,6 +383,8 @@ static void side_begin(struct side *s, const struct side *o)
         .keys = keys_path,
         .local_url = s->fake.url,
         .meta_url = s->fake.url,
+        .coordinator_url = "",
+        .alone = 1,
         .resend_ms = 100,
         .sync_ms = 60000,
         .lost_ms = 3000,

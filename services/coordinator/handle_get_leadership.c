@@ -1,0 +1,36 @@
+#include "services/coordinator/app.h"
+
+#include "common/io/js.h"
+
+/* GET /leadership */
+
+void coordinator_write_leadership(const struct coordinator_app *app,
+                                  const struct standing_answer *answer, struct buf *out)
+{
+    struct js_writer w = {.out = out};
+
+    js_object(&w, NULL);
+    js_text(&w, "role", app->role);
+    js_text(&w, "name", app->name);
+    js_text(&w, "state", standing_names[answer->state]);
+    js_i64(&w, "epoch", answer->epoch);
+    js_i64(&w, "valid_for_ms", answer->valid_for_ms);
+    js_text(&w, "holder", answer->holder[0] != '\0' ? answer->holder : NULL);
+    if (answer->since_ms >= 0)
+        js_time(&w, "since", answer->since_ms);
+    else
+        js_null(&w, "since");
+    js_object_end(&w);
+}
+
+bool coordinator_handle_get_leadership(void *arg, const struct httpd_request *http,
+                                       struct httpd_reply *reply, struct err *e)
+{
+    const struct coordinator_app *app = arg;
+
+    if (!httpd_query_only(http, (const char *const[]){NULL}, e))
+        return false;
+    const struct standing_answer answer = standing_tell(app->standing);
+    coordinator_write_leadership(app, &answer, &reply->body);
+    return true;
+}

@@ -1,0 +1,102 @@
+/* coordinator: which replica of a service acts. */
+
+#include "common/base/log.h"
+#include "common/io/service.h"
+#include "services/coordinator/app.h"
+#include "services/coordinator/config.h"
+
+#define BODY_MAX 1024
+#define START_STANDBY_MS 30000
+
+extern const char openapi_json[]; /* made of openapi/coordinator.yaml */
+
+CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
+
+static bool is_ready(void *arg, struct buf *out)
+{
+    const struct coordinator_app *app = arg;
+    const struct standing_answer answer = standing_look(app->standing);
+    struct coordinator_sight sight;
+    struct err e;
+    bool ok = standing_sight(app->standing, &sight, &e);
+
+    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
+    buf_printf(out, "leadership: %s, epoch %lld\n", standing_names[answer.state],
+               (long long)answer.epoch);
+    return ok && answer.state != STANDING_CONNECTING;
+}
+
+static bool start_http(const struct coordinator_config *config, struct coordinator_app *app,
+                       struct metrics *metrics, struct httpd **ret, struct err *e)
+{
+    const struct httpd_config http = {
+        .service = coordinator_config_table.program,
+        .address = config->address,
+        .port = config->port,
+        .threads = config->threads,
+        .connections_max = config->connections_max,
+        .body_max = BODY_MAX,
+        .request_timeout_ms = config->request_timeout_ms,
+        .routes = coordinator_routes,
+        .routes_count = coordinator_routes_count,
+        .openapi = openapi_json,
+        .ready = is_ready,
+        .arg = app,
+        .metrics = metrics,
+    };
+
+    return httpd_start(&http, ret, e);
+}
+
+static bool serve(const struct coordinator_config *config, struct metrics *metrics, struct err *e)
+{
+    char name[NAME_SIZE];
+    auto_standing struct standing *standing = standing_new();
+    auto_starter struct starter *starter = NULL;
+    auto_elector struct elector *elector = NULL;
+    auto_httpd struct httpd *httpd = NULL;
+
+    if (!log_level_set_name(config->log_level, e) || !coordinator_config_check(config, name, e))
+        return false;
+    starter = starter_new(&(struct starter_config){.command = config->start_standby,
+                                                   .missing_ms = config->standby_missing_ms,
+                                                   .command_ms = START_STANDBY_MS,
+                                                   .metrics = metrics});
+    const struct elector_config election = {
+        .conninfo = config->db,
+        .role = config->role,
+        .name = name,
+        .rest_ms = config->rest_ms,
+        .standing = standing,
+        .starter = starter,
+        .metrics = metrics,
+    };
+    if (!elector_start(&election, &elector, e))
+        return false;
+    struct coordinator_app app = {
+        .role = config->role, .name = name, .standing = standing, .elector = elector};
+    if (!start_http(config, &app, metrics, &httpd, e))
+        return false;
+
+    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
+    service_wait();
+    httpd_drain(httpd);
+    /* Who asks meanwhile is told not to act any more. */
+    elector_retire(elector);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct coordinator_config config = {0};
+    int status = 0;
+    struct err e;
+
+    if (!service_begin(argc, argv, &coordinator_config_table, &config, &status))
+        return status;
+
+    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    if (!serve(&config, metrics, &e))
+        return service_failed(&e);
+    return 0;
+}

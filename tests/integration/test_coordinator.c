@@ -1,0 +1,761 @@
+/*
+ * coordinator: real processes compete on a real database, and are killed,
+ * frozen and cut off.  How long things take is printed; a test fails only far
+ * beyond what is promised.  What is checked exactly: that no two are believed at
+ * the same time, and that epochs only grow.
+ */
+
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/clk.h"
+#include "common/base/log.h"
+#include "common/base/metric.h"
+#include "common/base/num.h"
+#include "common/io/db.h"
+#include "services/coordinator/starter.h"
+#include "services/coordinator/terms.h"
+#include "tests/harness/line.h"
+#include "tests/harness/pg.h"
+#include "tests/harness/svc.h"
+
+PG_SUITE();
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define WAIT_MS 30000
+#define ROLE "interval-svc"
+
+/* ---- one coordinator, and what was last heard of it */
+
+struct seat {
+    struct svc *svc;
+    char state[16];
+    char holder[NAME_SIZE];
+    int64_t epoch;
+    int64_t valid_for_ms;
+    int64_t believed_until_ms; /* the latest moment at which a service beside it might act */
+    int64_t heard_ms;          /* when the last answer came */
+};
+
+static struct seat seat_with(const char *conninfo, const char *role, const char *name,
+                             const char *more)
+{
+    char role_env[100], name_env[100];
+    const char *const env[] = {role_env, name_env, "COORDINATOR_REST_MS=1000", more, NULL};
+
+    (void)snprintf(role_env, sizeof(role_env), "COORDINATOR_ROLE=%s", role);
+    (void)snprintf(name_env, sizeof(name_env), "COORDINATOR_NAME=%s", name);
+    return (struct seat){
+        .svc = svc_start(&(struct svc_options){
+            .name = "coordinator", .prefix = "COORDINATOR", .conninfo = conninfo, .env = env})};
+}
+
+static struct seat seat_new(const char *conninfo, const char *name)
+{
+    return seat_with(conninfo, ROLE, name, NULL);
+}
+
+static void seat_done(struct seat *s)
+{
+    s->svc = svc_stop(s->svc);
+}
+#define auto_seat __attribute__((cleanup(seat_done)))
+
+static int64_t number_in(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+
+    cr_assert(cJSON_IsNumber(item), "%s", name);
+    return (int64_t)item->valuedouble;
+}
+
+static const char *text_in(const cJSON *json, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
+
+    return text != NULL ? text : "";
+}
+
+static struct answer expect(struct seat *s, int status, const char *method, const char *path)
+{
+    struct answer answer = {0};
+    struct err e;
+
+    cr_assert(client_expect(svc_client(s->svc), status, method, path, NULL, &answer, &e), "%s",
+              e.msg);
+    return answer;
+}
+
+/* False if no answer came. */
+static bool ask(struct seat *s)
+{
+    const struct call call = {.method = "GET", .path = "/leadership", .timeout_ms = 500};
+    int64_t asked_ms = clk_now_ms();
+    struct answer answer = {0};
+    struct err e;
+
+    if (!client_call(svc_client(s->svc), &call, &answer, &e))
+        return false;
+    cr_assert(answer.status == 200);
+    (void)snprintf(s->state, sizeof(s->state), "%s", text_in(answer.json, "state"));
+    (void)snprintf(s->holder, sizeof(s->holder), "%s", text_in(answer.json, "holder"));
+    s->epoch = number_in(answer.json, "epoch");
+    s->valid_for_ms = number_in(answer.json, "valid_for_ms");
+    s->heard_ms = clk_now_ms();
+    s->believed_until_ms = max_i64(s->believed_until_ms, asked_ms + s->valid_for_ms);
+    cr_assert((strcmp(s->state, "primary") == 0) == (s->valid_for_ms > 0), "%s for %lld ms",
+              s->state, (long long)s->valid_for_ms);
+    return true;
+}
+
+static bool is_primary(void *arg)
+{
+    return ask(arg) && ((struct seat *)arg)->valid_for_ms > 0;
+}
+
+static bool is_not_primary(void *arg)
+{
+    return ask(arg) && ((struct seat *)arg)->valid_for_ms == 0;
+}
+
+static bool is_standby(void *arg)
+{
+    return ask(arg) && strcmp(((struct seat *)arg)->state, "standby") == 0;
+}
+
+static void await(bool (*condition)(void *arg), struct seat *s, const char *what)
+{
+    cr_assert(harness_await(condition, s, WAIT_MS), "never %s: it is %s, epoch %" PRId64, what,
+              s->state, s->epoch);
+}
+
+/* Says how long it took; too long is only what no slow machine explains. */
+static void report(const char *what, int64_t since_ms, int64_t promised_ms)
+{
+    int64_t took_ms = clk_now_ms() - since_ms;
+
+    printf("coordinator: %s: %" PRId64 " ms (promised: %" PRId64 ")\n", what, took_ms, promised_ms);
+    (void)fflush(stdout);
+    cr_expect(took_ms < promised_ms + 10000, "%s: %" PRId64 " ms", what, took_ms);
+}
+
+/* A primary A, epoch 1, and a standby B. */
+struct pair {
+    struct seat a, b;
+};
+
+static struct pair pair_new(const char *conninfo_a, const char *conninfo_b)
+{
+    struct pair p = {.a = seat_new(conninfo_a, "a")};
+
+    await(is_primary, &p.a, "primary");
+    p.b = seat_new(conninfo_b, "b");
+    await(is_standby, &p.b, "standby");
+    return p;
+}
+
+static void pair_done(struct pair *p)
+{
+    seat_done(&p->a);
+    seat_done(&p->b);
+}
+#define auto_pair __attribute__((cleanup(pair_done)))
+
+/* B becomes primary, and nobody believes A by then. */
+static void expect_handover(struct pair *p, int64_t epoch)
+{
+    await(is_primary, &p->b, "primary");
+    cr_expect(p->b.heard_ms >= p->a.believed_until_ms, "both were believed for %" PRId64 " ms",
+              p->a.believed_until_ms - p->b.heard_ms);
+    cr_expect(p->b.epoch == epoch, "epoch %" PRId64, p->b.epoch);
+}
+
+/* ---- the wait of a winner */
+
+static const struct {
+    const char *name;
+    struct terms_predecessor before;
+    int64_t wait_ms;
+} waits[] = {
+    {"nobody before", {.exists = false}, 0},
+    {"gave up in order", {.exists = true, .released = true, .was_seen = true}, 0},
+    {"ourselves", {.exists = true, .is_us = true}, 0},
+    {"died just now", {.exists = true, .was_seen = true, .seen_ms_ago = 300}, TERMS_GRACE_MS},
+    {"was silent for a while", {.exists = true, .was_seen = true, .seen_ms_ago = 1800}, 200},
+    {"was silent for its lease", {.exists = true, .was_seen = true, .seen_ms_ago = 3000}, 0},
+    {"on another server", {.exists = true, .seen_ms_ago = 300}, TERMS_LEASE_MS},
+    {"on another server, some time ago", {.exists = true, .seen_ms_ago = 3500}, 500},
+    {"on another server, long ago", {.exists = true, .seen_ms_ago = 100000}, 0},
+    {"had not begun, nor died long ago",
+     {.exists = true, .was_seen = true, .seen_ms_ago = 100, .acts_in_ms = 1500},
+     1500},
+    {"had not begun, and gave up", {.exists = true, .released = true, .acts_in_ms = 600}, 600},
+    {"with a clock that was set back", {.exists = true, .acts_in_ms = 86400000}, TERMS_LEASE_MS},
+};
+
+Test(terms, a_winner_waits_as_long_as_the_one_before_may_be_believed)
+{
+    for (size_t i = 0; i < COUNT(waits); i++) {
+        int64_t wait_ms = terms_wait_ms(&waits[i].before);
+        cr_expect(wait_ms == waits[i].wait_ms, "%s: %" PRId64, waits[i].name, wait_ms);
+    }
+}
+
+/* ---- election */
+
+Test(coordinator, one_alone_becomes_primary_at_once)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    int64_t start_ms = clk_now_ms();
+    auto_seat struct seat a = seat_new(pg_conninfo_of(d), "a");
+
+    await(is_primary, &a, "primary");
+    report("start to primary", start_ms, 1000);
+    cr_expect(a.epoch == 1);
+    cr_expect(a.valid_for_ms <= TERMS_BELIEF_MS);
+    cr_expect_str_eq(a.holder, "a");
+    (void)expect(&a, 200, "GET", "/readyz");
+}
+
+static bool one_of_two(void *arg)
+{
+    struct pair *p = arg;
+
+    return ask(&p->a) && ask(&p->b) && p->a.epoch == 1 && p->b.epoch == 1 &&
+           (strcmp(p->a.state, "primary") == 0) + (strcmp(p->b.state, "primary") == 0) == 1 &&
+           (strcmp(p->a.state, "standby") == 0) + (strcmp(p->b.state, "standby") == 0) == 1;
+}
+
+Test(coordinator, of_two_started_at_once_one_is_primary)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = {.a = seat_new(pg_conninfo_of(d), "a"),
+                               .b = seat_new(pg_conninfo_of(d), "b")};
+
+    cr_assert(harness_await(one_of_two, &p, WAIT_MS), "%s and %s", p.a.state, p.b.state);
+    cr_expect_str_eq(p.a.holder, p.b.holder);
+}
+
+Test(coordinator, roles_do_not_collide)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_with(pg_conninfo_of(d), "interval-svc", "a", NULL);
+    auto_seat struct seat b = seat_with(pg_conninfo_of(d), "remote-svc", "a", NULL);
+
+    await(is_primary, &a, "primary");
+    await(is_primary, &b, "primary");
+    cr_expect(a.epoch == 1 && b.epoch == 1);
+}
+
+static bool has_logged_refusals(void *arg)
+{
+    struct seat *s = arg;
+
+    return ask(s) && strcmp(s->state, "connecting") == 0 && s->epoch == 0;
+}
+
+Test(coordinator, a_lock_that_is_another_roles_is_not_taken)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    const char *conninfo = pg_conninfo_of(d);
+
+    pg_exec(conninfo, "INSERT INTO coordinator.leadership (role, lock_key)"
+                      " VALUES ('other', coordinator.lock_key('" ROLE "'))");
+    auto_seat struct seat a = seat_new(conninfo, "a");
+    cr_assert(harness_await(has_logged_refusals, &a, WAIT_MS));
+    (void)expect(&a, 503, "GET", "/readyz?verbose");
+    cr_expect(pg_i64(conninfo, "SELECT count(*) FROM coordinator.leadership") == 1);
+
+    /* An operator who puts it right need not start anything anew. */
+    pg_exec(conninfo, "ALTER TABLE coordinator.leadership DISABLE TRIGGER USER;"
+                      "DELETE FROM coordinator.leadership;"
+                      "ALTER TABLE coordinator.leadership ENABLE TRIGGER USER");
+    await(is_primary, &a, "primary");
+}
+
+/* ---- faults */
+
+Test(coordinator, a_killed_primary_is_replaced)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    svc_kill(p.a.svc);
+    expect_handover(&p, 2);
+    report("killed to replaced", start_ms, 1000);
+
+    svc_restart(p.a.svc);
+    await(is_standby, &p.a, "standby");
+    cr_expect_str_eq(p.a.holder, "b");
+    cr_expect(p.a.epoch == 2);
+}
+
+Test(coordinator, a_frozen_primary_is_replaced_and_wakes_without_validity)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    svc_freeze(p.a.svc);
+    expect_handover(&p, 2);
+    report("frozen to replaced", start_ms, 5000);
+
+    svc_thaw(p.a.svc);
+    cr_assert(ask(&p.a));
+    cr_expect(p.a.valid_for_ms == 0, "it wakes as %s", p.a.state);
+    await(is_standby, &p.a, "standby");
+    cr_expect(is_primary(&p.b) && p.b.epoch == 2);
+}
+
+/* "host=127.0.0.1 port=N user=volumecap dbname=x": libpq takes the last port that it is given. */
+static void through(const struct line *line, const char *conninfo, char ret[256])
+{
+    (void)snprintf(ret, 256, "%s port=%d", conninfo, line_port(line));
+}
+
+/* Both live, so all that A says while it is cut off is heard, and must be over when B begins. */
+Test(coordinator, a_primary_that_is_cut_off_stops_before_it_is_replaced)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
+    auto_line struct line *line = line_start((int)pg_port(pg));
+    char conninfo[256];
+
+    pg_migrate(pg_conninfo(pg));
+    through(line, pg_conninfo(pg), conninfo);
+    auto_pair struct pair p = pair_new(conninfo, pg_conninfo(pg));
+
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    line_cut(line);
+    await(is_not_primary, &p.a, "without validity");
+    report("cut off to without validity", start_ms, 2000);
+    expect_handover(&p, 2);
+    report("cut off to replaced", start_ms, 5000);
+    cr_expect(is_not_primary(&p.a));
+
+    line_mend(line);
+    await(is_standby, &p.a, "standby");
+    cr_expect(is_primary(&p.b) && p.b.epoch == 2);
+}
+
+static bool someone_else_is_primary(void *arg)
+{
+    struct pair *p = arg;
+
+    return (is_primary(&p->a) && p->a.epoch == 2) || (is_primary(&p->b) && p->b.epoch == 2);
+}
+
+Test(coordinator, a_session_that_an_administrator_ends_is_noticed_at_once)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    cr_assert(pg_i64(pg_conninfo_of(d),
+                     "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
+                     " WHERE locktype = 'advisory' AND granted"
+                     "   AND database = (SELECT oid FROM pg_database"
+                     "                    WHERE datname = current_database())") == 1);
+    cr_assert(harness_await(someone_else_is_primary, &p, WAIT_MS), "%s and %s", p.a.state,
+              p.b.state);
+    report("session ended to replaced", start_ms, 1000);
+}
+
+static bool there_is_a_primary(void *arg)
+{
+    struct pair *p = arg;
+
+    return is_primary(&p->a) || is_primary(&p->b);
+}
+
+static void expect_one_primary_again(struct pair *p, const char *what, int64_t since_ms)
+{
+    cr_assert(harness_await(there_is_a_primary, p, WAIT_MS), "%s and %s", p->a.state, p->b.state);
+    report(what, since_ms, 5000);
+    cr_assert(ask(&p->a) && ask(&p->b));
+    cr_expect((p->a.valid_for_ms > 0) + (p->b.valid_for_ms > 0) == 1, "%s and %s", p->a.state,
+              p->b.state);
+}
+
+Test(coordinator, a_database_that_is_started_anew_has_a_primary_again)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
+    pg_migrate(pg_conninfo(pg));
+    auto_pair struct pair p = pair_new(pg_conninfo(pg), pg_conninfo(pg));
+
+    cr_assert(is_primary(&p.a));
+    pg_kill(pg);
+    await(is_not_primary, &p.a, "without validity");
+    pg_restart(pg);
+    expect_one_primary_again(&p, "database back to primary", clk_now_ms());
+    cr_expect(pg_i64(pg_conninfo(pg), "SELECT epoch FROM coordinator.leadership") == 2);
+}
+
+/* If its session outlives that, nobody else can have won, and the epoch goes on. */
+Test(coordinator, while_the_database_is_frozen_there_is_no_primary)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
+    pg_migrate(pg_conninfo(pg));
+    auto_pair struct pair p = pair_new(pg_conninfo(pg), pg_conninfo(pg));
+
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    pg_freeze(pg);
+    await(is_not_primary, &p.a, "without validity");
+    report("database frozen to no primary", start_ms, 2000);
+    cr_expect(is_not_primary(&p.b));
+    pg_thaw(pg);
+    expect_one_primary_again(&p, "database thawed to primary", clk_now_ms());
+}
+
+/* ---- handing over */
+
+static int64_t in_metrics(struct seat *s, const char *series)
+{
+    struct answer a = expect(s, 200, "GET", "/metrics");
+    char key[120];
+
+    (void)snprintf(key, sizeof(key), "\n%s ", series);
+    const char *at = strstr(buf_text(&a.reply->body), key);
+    cr_assert(at != NULL, "there is no %s", series);
+    return strtoll(at + strlen(key), NULL, 10);
+}
+
+Test(coordinator, a_primary_steps_down_for_its_standby)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+
+    (void)expect(&p.b, 409, "POST", "/step-down");
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    struct answer a = expect(&p.a, 200, "POST", "/step-down");
+    cr_expect_str_eq(text_in(a.json, "state"), "resting");
+    cr_expect(number_in(a.json, "valid_for_ms") == 0);
+    cr_expect(clk_now_ms() >= p.a.believed_until_ms, "answered while it was still believed");
+    expect_handover(&p, 2);
+    report("step-down to replaced", start_ms, 1000);
+    (void)expect(&p.a, 409, "POST", "/step-down");
+    cr_expect(in_metrics(&p.a, "volumecap_leader_changes_total{reason=\"stepped_down\"}") == 1);
+    await(is_standby, &p.a, "standby");
+    cr_expect(is_primary(&p.b));
+}
+
+/* With nobody to hand over to it comes back by itself. */
+Test(coordinator, one_alone_that_steps_down_is_primary_again_after_a_rest)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_new(pg_conninfo_of(d), "a");
+
+    await(is_primary, &a, "primary");
+    (void)expect(&a, 200, "POST", "/step-down");
+    await(is_primary, &a, "primary again");
+    cr_expect(a.epoch == 2);
+}
+
+Test(coordinator, a_primary_that_is_told_to_stop_hands_over)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+
+    cr_assert(is_primary(&p.a));
+    int64_t start_ms = clk_now_ms();
+    p.a.svc = svc_stop(p.a.svc);
+    cr_expect(clk_now_ms() >= p.a.believed_until_ms, "gone while it was still believed");
+    expect_handover(&p, 2);
+    report("SIGTERM to replaced", start_ms, 1000);
+    cr_expect(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM coordinator.member") == 1);
+}
+
+/* ---- members */
+
+static bool sees_a_standby(void *arg)
+{
+    return in_metrics(arg, "volumecap_standbys") == 1;
+}
+
+static bool sees_none(void *arg)
+{
+    return in_metrics(arg, "volumecap_standbys") == 0;
+}
+
+static const cJSON *member(const cJSON *list, const char *name)
+{
+    const cJSON *m = NULL;
+
+    cJSON_ArrayForEach(m, list)
+    {
+        if (strcmp(text_in(m, "name"), name) == 0)
+            return m;
+    }
+    cr_assert_fail("there is no member %s", name);
+    return NULL;
+}
+
+Test(coordinator, members_see_each_other)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+
+    await(sees_a_standby, &p.a, "with a standby");
+    struct answer a = expect(&p.a, 200, "GET", "/members");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "members");
+    cr_assert(cJSON_GetArraySize(list) == 2);
+    cr_expect_str_eq(text_in(member(list, "a"), "state"), "primary");
+    cr_expect_str_eq(text_in(member(list, "b"), "state"), "standby");
+    cr_expect_str_eq(text_in(member(list, "b"), "version"), VOLUMECAP_VERSION);
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member(list, "a"), "self")));
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member(list, "b"), "alive")));
+    cr_expect(number_in(member(list, "b"), "seen_ms_ago") < TERMS_ALIVE_MS);
+
+    svc_kill(p.b.svc);
+    await(sees_none, &p.a, "without its standby");
+    a = expect(&p.a, 200, "GET", "/members");
+    list = cJSON_GetObjectItemCaseSensitive(a.json, "members");
+    cr_expect(cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(member(list, "b"), "alive")));
+
+    /* A successor of the same name takes its place. */
+    svc_restart(p.b.svc);
+    await(sees_a_standby, &p.a, "with a standby again");
+    cr_expect(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM coordinator.member") == 2);
+}
+
+static int64_t lines_in(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    int64_t lines = 0;
+
+    for (int c = f ? getc(f) : EOF; c != EOF; c = getc(f))
+        lines += c == '\n';
+    if (f)
+        (void)fclose(f);
+    return lines;
+}
+
+static bool is_twice_in_file(void *arg)
+{
+    return lines_in(arg) >= 2;
+}
+
+static bool two_have_ended(void *arg)
+{
+    return in_metrics(arg, "volumecap_standby_starts_total{outcome=\"ok\"}") >= 2;
+}
+
+static bool misses_nobody(void *arg)
+{
+    return in_metrics(arg, "volumecap_standby_missing") == 0;
+}
+
+Test(coordinator, a_standby_that_is_missing_is_started)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_free char *folder = folder_scratch();
+    char path[200], command[300];
+
+    (void)snprintf(path, sizeof(path), "%s/started", folder);
+    (void)snprintf(command, sizeof(command), "COORDINATOR_START_STANDBY=echo again >> %s", path);
+    const char *const env[] = {"COORDINATOR_ROLE=" ROLE, "COORDINATOR_NAME=a",
+                               "COORDINATOR_STANDBY_MISSING_MS=1000", command, NULL};
+    auto_seat struct seat a = {.svc = svc_start(&(struct svc_options){.name = "coordinator",
+                                                                      .prefix = "COORDINATOR",
+                                                                      .conninfo = pg_conninfo_of(d),
+                                                                      .env = env})};
+
+    cr_assert(harness_await(is_twice_in_file, path, WAIT_MS));
+    cr_expect(in_metrics(&a, "volumecap_standby_missing") == 1);
+    await(two_have_ended, &a, "done twice");
+    auto_seat struct seat b = seat_new(pg_conninfo_of(d), "b");
+    await(misses_nobody, &a, "content");
+}
+
+/* ---- the starter by itself */
+
+struct started {
+    struct metrics *metrics;
+    struct starter *starter;
+    const char *wanted;
+};
+
+/* Each question is a tick, too. */
+static bool has_in_metrics(void *arg)
+{
+    struct started *s = arg;
+    auto_buf struct buf text = BUF_INIT(65536);
+
+    starter_tick(s->starter, 0);
+    metrics_write(s->metrics, &text);
+    return strstr(buf_text(&text), s->wanted) != NULL;
+}
+
+static void expect_outcome(const char *command, int64_t command_ms, const char *wanted)
+{
+    struct started s = {.metrics = metrics_new(), .wanted = wanted};
+
+    log_level_set(LOG_WARN);
+    s.starter = starter_new(&(struct starter_config){
+        .command = command, .missing_ms = 1, .command_ms = command_ms, .metrics = s.metrics});
+    cr_expect(harness_await(has_in_metrics, &s, WAIT_MS), "%s: %s", command, wanted);
+    s.starter = starter_free(s.starter);
+    cr_expect(waitpid(-1, NULL, WNOHANG) == -1, "%s: a child is left", command);
+    s.metrics = metrics_free(s.metrics);
+}
+
+Test(starter, counts_how_its_commands_end_and_leaves_no_child)
+{
+    expect_outcome("exit 0", WAIT_MS, "volumecap_standby_starts_total{outcome=\"ok\"} 1\n");
+    expect_outcome("exit 3", WAIT_MS, "volumecap_standby_starts_total{outcome=\"failed\"} 2\n");
+    expect_outcome("sleep 600", 100, "volumecap_standby_starts_total{outcome=\"failed\"} 1\n");
+    expect_outcome("sleep 600", WAIT_MS, "volumecap_standby_missing 1\n");
+}
+
+/* ---- what the database refuses */
+
+Test(fence, an_epoch_only_grows_and_has_one_holder)
+{
+    static const char *const refused[] = {
+        "UPDATE coordinator.leadership SET epoch = epoch - 1",
+        "UPDATE coordinator.leadership SET holder = gen_random_uuid()",
+        "UPDATE coordinator.leadership SET lock_key = lock_key + 1",
+        "UPDATE coordinator.leadership SET role = 'x'",
+        "UPDATE coordinator.leadership SET released = false",
+        "DELETE FROM coordinator.leadership",
+    };
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    const char *conninfo = pg_conninfo_of(d);
+
+    pg_exec(conninfo,
+            "INSERT INTO coordinator.leadership VALUES ('r', coordinator.lock_key('r'), 7,"
+            " gen_random_uuid(), 'a', now(), now(), true)");
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        auto_free char *state = pg_sqlstate(conninfo, "%s", refused[i]);
+        cr_expect_str_eq(state, "23514", "%s", refused[i]);
+    }
+    auto_free char *same = pg_sqlstate(
+        conninfo, "INSERT INTO coordinator.leadership VALUES ('s', coordinator.lock_key('r'))");
+    cr_expect_str_eq(same, "23505");
+}
+
+static bool is_current(const char *conninfo, int64_t epoch)
+{
+    return pg_i64(conninfo, "SELECT coordinator.is_current('" ROLE "', %" PRId64 ")::int", epoch);
+}
+
+Test(fence, only_the_epoch_of_a_primary_that_has_not_given_up_is_current)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    const char *conninfo = pg_conninfo_of(d);
+
+    cr_expect_not(is_current(conninfo, 0));
+    auto_seat struct seat a = seat_new(conninfo, "a");
+    await(is_primary, &a, "primary");
+    cr_expect(is_current(conninfo, 1));
+    cr_expect_not(is_current(conninfo, 0));
+    cr_expect_not(is_current(conninfo, 2));
+    (void)expect(&a, 200, "POST", "/step-down");
+    cr_expect_not(is_current(conninfo, 1));
+    await(is_primary, &a, "primary again");
+    cr_expect_not(is_current(conninfo, 1));
+    cr_expect(is_current(conninfo, 2));
+}
+
+struct fenced {
+    struct pair *pair;
+    const char *conninfo;
+};
+
+/* In a transaction of the primary's service, which then is silent. */
+static bool hold_fence(struct db_conn *c, void *arg, struct err *e)
+{
+    const struct fenced *f = arg;
+    auto_rows struct db_rows *rows = NULL;
+
+    cr_assert(db_query(c, "SELECT coordinator.is_current('" ROLE "', 1)", DB_NO_ARGS, &rows, e),
+              "%s", e->msg);
+    cr_assert(db_get_bool(rows, 0, 0));
+    auto_free char *state =
+        pg_sqlstate(f->conninfo, "SET lock_timeout = 100;"
+                                 " UPDATE coordinator.leadership SET epoch = epoch + 1");
+    cr_expect_str_eq(state, "55P03", "another epoch began in the middle: %s", state);
+
+    int64_t start_ms = clk_now_ms();
+    svc_kill(f->pair->a.svc);
+    expect_handover(f->pair, 2);
+    report("killed in a fenced transaction to replaced", start_ms, 3000);
+    return db_query(c, "SELECT 1", DB_NO_ARGS, NULL, e);
+}
+
+/* What it holds up, it does not hold up for long. */
+Test(fence, an_epoch_lasts_until_the_end_of_a_transaction_that_asked_for_it)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
+    struct fenced f = {.pair = &p, .conninfo = pg_conninfo_of(d)};
+    auto_db_session struct db_session *s = NULL;
+    struct err e;
+
+    cr_assert(is_primary(&p.a));
+    cr_assert(db_session_new(pg_conninfo_of(d), 5000, &s, &e), "%s", e.msg);
+    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_expect_not(db_session_tx(s, hold_fence, &f, &e),
+                  "the transaction of the past was committed");
+}
+
+/* ---- settings, metrics */
+
+static const struct {
+    const char *name;
+    const char *env[4];
+} bad[] = {
+    {"no role", {"COORDINATOR_DB=host=127.0.0.1"}},
+    {"no database", {"COORDINATOR_ROLE=a"}},
+    {"a role that is none", {"COORDINATOR_ROLE=a b", "COORDINATOR_DB=host=127.0.0.1"}},
+    {"a conninfo that is none", {"COORDINATOR_ROLE=a", "COORDINATOR_DB=host"}},
+    {"a name that is none",
+     {"COORDINATOR_ROLE=a", "COORDINATOR_DB=host=127.0.0.1", "COORDINATOR_NAME=/"}},
+    {"a rest below 0",
+     {"COORDINATOR_ROLE=a", "COORDINATOR_DB=host=127.0.0.1", "COORDINATOR_REST_MS=-1"}},
+    {"a setting that is none",
+     {"COORDINATOR_ROLE=a", "COORDINATOR_DB=host=127.0.0.1", "COORDINATOR_LEASE_MS=1"}},
+};
+
+Test(coordinator, settings_that_are_no_good_stop_the_start)
+{
+    static const char *const argv[] = {VOLUMECAP_BIN "/coordinator", NULL};
+
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        auto_proc struct proc *p =
+            proc_start(&(struct proc_options){.argv = argv, .env = bad[i].env});
+        int status = 0;
+        cr_assert(proc_wait(p, WAIT_MS, &status), "%s: it starts", bad[i].name);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s", bad[i].name);
+    }
+}
+
+Test(coordinator, has_metrics_that_promtool_likes)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_new(pg_conninfo_of(d), "a");
+
+    await(is_primary, &a, "primary");
+    cr_expect(in_metrics(&a, "volumecap_leader") == 1);
+    cr_expect(in_metrics(&a, "volumecap_leader_epoch") == 1);
+    cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"won\"}") == 1);
+    cr_expect(in_metrics(&a, "volumecap_heartbeat_seconds_count") >= 1);
+
+    cr_assert(system("command -v promtool > /dev/null") == 0, "promtool is not installed");
+    struct answer m = expect(&a, 200, "GET", "/metrics");
+    FILE *promtool = popen("promtool check metrics", "w");
+    cr_assert_not_null(promtool);
+    cr_assert(fputs(buf_text(&m.reply->body), promtool) >= 0);
+    cr_assert(pclose(promtool) == 0);
+}
