@@ -184,9 +184,15 @@ static void heal_database(struct dc *dc)
 
     if (dc_postmaster(dc) != 0)
         return;
+    dc->pg = pg_free(dc->pg);
     dc_path(dc, "postgresql", "", folder);
     dc->pg = pg_start(&(struct pg_options){
         .folder = folder, .port = port ? atoi(port + strlen("port=")) : 0, .outlives = true});
+}
+
+void dc_crash_database(struct dc *dc)
+{
+    pid_stop(dc_postmaster(dc), "postgres", SIGQUIT);
 }
 
 void dc_heal(struct dc *dc)
@@ -200,12 +206,13 @@ struct dc *dc_stop(struct dc *dc)
 {
     if (!dc)
         return NULL;
+    dc_find_restarted(dc);
     for (int i = dc->processes_count - 1; i >= 0; i--)
         (void)dc_process_stop(&dc->processes[i]);
     if (dc->pg)
         pg_stop(dc->pg);
-    else
-        pid_stop(dc_postmaster(dc), "postgres", SIGINT);
+    /* Somebody else may have started it, or started it again. */
+    pid_stop(dc_postmaster(dc), "postgres", SIGINT);
     return dc_forget(dc);
 }
 

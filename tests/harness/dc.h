@@ -86,6 +86,12 @@ int dc_terminate(struct dc *dc, enum dc_kind kind, int i); /* SIGTERM; the wait 
 void dc_launch(struct dc *dc, enum dc_kind kind, int i);   /* starts it, does not wait */
 void dc_restart(struct dc *dc, enum dc_kind kind, int i);  /* starts it, waits until ready */
 
+/* PostgreSQL ends at once, without a checkpoint; dc_heal() starts it again. */
+void dc_crash_database(struct dc *dc);
+
+/* Notices which of our children have been ended by somebody else: they are zombies until then. */
+void dc_reap(struct dc *dc);
+
 bool dc_is_running(const struct dc *dc, enum dc_kind kind, int i);
 bool dc_is_ready(const struct dc *dc, enum dc_kind kind, int i);   /* says /readyz */
 void dc_wait_ready(const struct dc *dc, enum dc_kind kind, int i); /* with a limit */

@@ -66,6 +66,9 @@ void dc_spawn(struct dc *dc, struct dc_process *process);
 void dc_state_save(const struct dc *dc);
 bool dc_state_load(struct dc *dc);
 
+/* Whoever attaches may start processes again: those that run now are in the state. */
+void dc_find_restarted(struct dc *dc);
+
 bool dc_process_is_running(const struct dc_process *process);
 
 /* SIGTERM, then SIGKILL; the wait status, 0 if it is not our child. */

@@ -29,6 +29,20 @@ int dc_process_stop(struct dc_process *process)
     return proc_stop(process->proc, STOP_MS);
 }
 
+void dc_find_restarted(struct dc *dc)
+{
+    struct dc *now = dc_attach(dc->folder);
+
+    for (int i = 0; now && i < dc->processes_count && i < now->processes_count; i++) {
+        struct dc_process *process = &dc->processes[i];
+        if (process->pid == now->processes[i].pid)
+            continue;
+        process->proc = proc_free(process->proc);
+        process->pid = now->processes[i].pid;
+    }
+    (void)dc_forget(now);
+}
+
 static bool stops_in_order(const struct dc *dc, struct dc_process *process)
 {
     char log[DC_PATH_SIZE];
@@ -47,6 +61,7 @@ int dc_stop_services(struct dc *dc)
 {
     int odd = 0;
 
+    dc_find_restarted(dc);
     for (int i = dc->processes_count - 1; i >= 0; i--)
         if (dc_process_is_running(&dc->processes[i]))
             odd += !stops_in_order(dc, &dc->processes[i]);
@@ -97,12 +112,21 @@ void dc_launch(struct dc *dc, enum dc_kind kind, int i)
 
     CHECK(!dc_process_is_running(process));
     dc_spawn(dc, process);
+    dc_state_save(dc); /* whoever started the one before is to find this one */
 }
 
 void dc_restart(struct dc *dc, enum dc_kind kind, int i)
 {
     dc_launch(dc, kind, i);
     dc_wait_ready(dc, kind, i);
+}
+
+void dc_reap(struct dc *dc)
+{
+    for (int i = 0; i < dc->processes_count; i++)
+        (void)dc_process_is_running(&dc->processes[i]);
+    if (dc->pg)
+        pg_reap(dc->pg);
 }
 
 bool dc_is_running(const struct dc *dc, enum dc_kind kind, int i)

@@ -304,6 +304,16 @@ void dcs_heal(struct dcs *d)
 
 /* ---- the end */
 
+void dcs_reap(struct dcs *d)
+{
+    for (int i = 0; i < d->count; i++) {
+        if (d->dcs[i])
+            dc_reap(d->dcs[i]);
+        if (d->brokers[i])
+            rabbit_reap(d->brokers[i]);
+    }
+}
+
 int dcs_stop_services(struct dcs *d)
 {
     int odd = 0;

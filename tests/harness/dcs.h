@@ -43,6 +43,9 @@ bool dcs_is_complete(const struct dcs *d);
 /* Starts again, on the same ports, whatever is not running, and waits until all is ready. */
 void dcs_heal(struct dcs *d);
 
+/* As dc_reap(), for all, brokers too. */
+void dcs_reap(struct dcs *d);
+
 /* As dc_stop_services(), for all. */
 int dcs_stop_services(struct dcs *d);
 

@@ -51,23 +51,20 @@ static void set_address(const char *folder, struct sockaddr_un *ret)
 
 /* ---- who obeys */
 
-static void each_between(const struct links *l, void (*apply)(struct wire *w, int64_t n), int64_t n)
+static void delay(const struct links *l, int64_t ms)
 {
     for (int i = 0; i < l->count; i++)
         for (int j = 0; j < l->count; j++)
             if (i != j)
-                apply(l->wires[i][j], n);
+                wire_delay(l->wires[i][j], WIRE_BOTH_WAYS, ms);
 }
 
-static void delay(struct wire *w, int64_t ms)
+/* Those to their own brokers too: messages meet their faults there. */
+static void heal(const struct links *l)
 {
-    wire_delay(w, WIRE_BOTH_WAYS, ms);
-}
-
-static void heal(struct wire *w, int64_t n)
-{
-    (void)n;
-    wire_heal(w);
+    for (int i = 0; i < l->count; i++)
+        for (int j = 0; j < l->count; j++)
+            wire_heal(l->wires[i][j]);
 }
 
 static void isolate(const struct links *l, int dc)
@@ -88,8 +85,8 @@ static int64_t obey(const struct links *l, const struct order *o)
     case ORDER_CUT: wire_cut(w, WIRE_TO_UPSTREAM); break;
     case ORDER_ISOLATE: isolate(l, o->from); break;
     case ORDER_RESET: wire_reset(w); break;
-    case ORDER_DELAY: each_between(l, delay, o->n); break;
-    case ORDER_HEAL: each_between(l, heal, 0); break;
+    case ORDER_DELAY: delay(l, o->n); break;
+    case ORDER_HEAL: heal(l); break;
     case ORDER_DELIVERIES: wire_deliveries(w, o->fault, containing, o->n); break;
     case ORDER_DELIVERIES_PENDING: return wire_deliveries_pending(w);
     case ORDER_RELEASE: wire_release(w); break;

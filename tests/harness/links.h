@@ -40,9 +40,6 @@ void links_reset(const char *folder, int from, int to);
 /* Everything between any two takes so long, each way. */
 void links_delay(const char *folder, int64_t ms);
 
-/* All of the above is over. */
-void links_heal(const char *folder);
-
 /*
  * The next n deliveries of its own broker to a data centre in whose headers
  * the text occurs ("" for any) meet the fault; how many of those have not come
@@ -55,3 +52,6 @@ void links_release(const char *folder, int dc);
 
 /* The next n such messages of `from` to `to` arrive with a bit flipped. */
 void links_corrupt(const char *folder, int from, int to, const char *containing, int64_t n);
+
+/* All of the above is over; what was held goes on. */
+void links_heal(const char *folder);

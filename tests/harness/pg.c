@@ -239,6 +239,12 @@ void pg_restart(struct pg *pg)
     launch(pg);
 }
 
+void pg_reap(struct pg *pg)
+{
+    if (pg->server)
+        (void)proc_is_running(pg->server);
+}
+
 /*
  * A killed postmaster leaves its segment behind, of which a host has only so
  * many; the next start on the same data would reuse it.

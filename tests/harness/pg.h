@@ -49,6 +49,7 @@ void pg_kill(struct pg *pg);   /* kill -9 of the postmaster and all its backends
 void pg_freeze(struct pg *pg); /* SIGSTOP to all of them: connected, and silent */
 void pg_thaw(struct pg *pg);
 void pg_restart(struct pg *pg); /* on the same port, after pg_stop() or pg_kill() */
+void pg_reap(struct pg *pg);    /* as dc_reap() */
 
 /* Stops it and removes a scratch folder; one that outlives us is only forgotten. */
 struct pg *pg_free(struct pg *pg);

@@ -100,6 +100,8 @@ _Noreturn static void child(const struct proc_options *o, const struct passwd *u
         die_with(parent, o->death_signal ? o->death_signal : SIGKILL);
     for (const char *const *p = o->env; p && *p; p++)
         putenv(strdup(*p));
+    /* Whoever outlives a test must not keep open what the test had, its pipe to the runner say. */
+    closefrom(3);
     /* execvp() takes away const but does not write. */
     union {
         const char *const *given;

@@ -420,6 +420,14 @@ int64_t rabbit_messages(struct rabbit *r, const char *queue)
 
 /* ---- its end */
 
+void rabbit_reap(struct rabbit *r)
+{
+    if (r->server)
+        (void)proc_is_running(r->server);
+    if (r->epmd)
+        (void)proc_is_running(r->epmd);
+}
+
 void rabbit_end(struct rabbit *r)
 {
     char path[ENV_SIZE];

@@ -62,6 +62,8 @@ int64_t rabbit_messages(struct rabbit *r, const char *queue); /* -1: no such que
 /* Anything else that its command-line tool can do; the arguments end with NULL. */
 bool rabbit_ctl(struct rabbit *r, const char *log, ...) __attribute__((sentinel));
 
+void rabbit_reap(struct rabbit *r); /* as dc_reap() */
+
 /* Stops it and all that belongs to it, also if it is not our child. */
 void rabbit_end(struct rabbit *r);
 
