@@ -124,6 +124,8 @@ int64_t spend(struct client *server, const char *cap, int64_t n);
  */
 struct hammer;
 struct hammer *hammer_start(int server_port, const char *cap);
+/* One who pauses after each unit, so that what there is lasts for a while. */
+struct hammer *hammer_start_slow(int server_port, const char *cap, int pause_ms);
 int64_t hammer_granted(const struct hammer *h); /* so far */
 
 struct hammered {

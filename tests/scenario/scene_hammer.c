@@ -15,6 +15,7 @@ struct hammer {
     pthread_t thread;
     struct client *server;
     char cap[NAME_SIZE];
+    int pause_ms;
     atomic_bool stop;
     atomic_int_fast64_t granted, unanswered;
 };
@@ -27,8 +28,8 @@ static void *run(void *arg)
         enum verdict v = client_consume(h->server, h->cap, 1, NULL).verdict;
         if (v == VERDICT_GRANTED)
             atomic_fetch_add(&h->granted, 1);
-        else
-            poll(NULL, 0, TROUBLE_MS);
+        if (v != VERDICT_GRANTED || h->pause_ms > 0)
+            poll(NULL, 0, v == VERDICT_GRANTED ? h->pause_ms : TROUBLE_MS);
         if (v == VERDICT_NO_ANSWER)
             atomic_fetch_add(&h->unanswered, 1);
     }
@@ -37,11 +38,17 @@ static void *run(void *arg)
 
 struct hammer *hammer_start(int server_port, const char *cap)
 {
+    return hammer_start_slow(server_port, cap, 0);
+}
+
+struct hammer *hammer_start_slow(int server_port, const char *cap, int pause_ms)
+{
     struct hammer *h = calloc(1, sizeof(*h));
 
     CHECK(h != NULL);
     h->server = client_new("volumecap-server", server_port);
     snprintf(h->cap, sizeof(h->cap), "%s", cap);
+    h->pause_ms = pause_ms;
     CHECK(pthread_create(&h->thread, NULL, run, h) == 0);
     return h;
 }
