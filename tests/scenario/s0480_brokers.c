@@ -20,14 +20,15 @@ enum { EAST, WEST }; /* dc1, the home of all caps, and dc2, where they are spent
 
 /*
  * The client of a fault that meets the trade at work: one who takes a unit
- * each 5 ms.  The own share lasts for three seconds, and so does the other.
+ * each 4 ms.  The own share lasts for two seconds, and so does the other.
  */
-#define LOAD_TOTAL 1200
+#define LOAD_TOTAL 800
+#define LOAD_PAUSE_MS 4
 
 static struct hammer *load_start(const struct scenes *s, const char *cap)
 {
     cap_open_at(s, EAST, (struct cap){cap, .total = LOAD_TOTAL}, TODAY);
-    return hammer_start_slow(dc_port(s->at[WEST]->dc, DC_SERVER, 0), cap, 5);
+    return hammer_start_slow(dc_port(s->at[WEST]->dc, DC_SERVER, 0), cap, LOAD_PAUSE_MS);
 }
 
 /* More is spent than the own share ever was: units have crossed. */
@@ -255,7 +256,7 @@ Test(scenario, s0490_messages_of_another_version_are_refused_beside_those_of_our
         .key = key->id,
         .signer = key,
         .body = "{\"rows\":[{\"cap\":\"s0490\",\"starts_at\":\"" TODAY
-                "\",\"sent\":1000,\"received\":0,\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
+                "\",\"sent\":700,\"received\":0,\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
                 "\"spent\":0,\"rate_milli\":0,\"version\":1}]}",
     };
     int64_t refused = letters_refused(s, WEST, "version");
