@@ -240,6 +240,25 @@ Test(scenario, s0489_definitions_that_change_while_a_meta_svc_is_away_are_known_
     all_is_spent(s, WEST, "s0489-new", 100, 0);
 }
 
+/*
+ * The home has minted the raise and sends its share along with what is asked
+ * for; who has not heard of the raise yet must not refuse the one for the other.
+ */
+Test(scenario, s0494_a_raise_that_is_not_known_yet_does_not_stop_the_trade)
+{
+    auto_scenes struct scenes *s = scenes_join();
+
+    cap_open_at(s, EAST, (struct cap){"s0494", .total = 100}, TODAY);
+    cr_assert_eq(spend(s->at[WEST]->servers[0], "s0494", 60), 60);
+    dc_kill(s->at[WEST]->dc, DC_META, 0);
+    cap_put(s->at[EAST], (struct cap){"s0494", .total = 200});
+    eventually(at_pool(s->at[EAST], "s0494", TODAY, "minted") == 200);
+    cr_expect_eq(spend(s->at[WEST]->servers[0], "s0494", 40), 40);
+
+    dc_restart(s->at[WEST]->dc, DC_META, 0);
+    all_is_spent(s, WEST, "s0494", 200, 100);
+}
+
 /* ---- versions and clocks */
 
 /* Each message of the other version claims units that there could be. */
