@@ -26,6 +26,7 @@ struct dcs {
     struct dc *dcs[DCS_MAX];
     struct rabbit *brokers[DCS_MAX];
     struct links *links; /* NULL: none */
+    dcs_route_fn *route; /* NULL: straight */
 };
 
 static void path_of(const struct dcs *d, const char *name, const char *suffix, char ret[PATH_SIZE])
@@ -114,10 +115,15 @@ static void set_text(struct settings *s, const char *name, const char *text)
 static void write_url(const struct dcs *d, int from, int to, struct buf *out)
 {
     int64_t port = rabbit_port(d->brokers[to]);
+    char address[DCS_ADDRESS_SIZE];
 
     if (d->links)
         port = links_port(d->links, from, to);
-    buf_printf(out, "amqp://guest:guest@127.0.0.1:%lld/%%2f", (long long)port);
+    if (d->route && from != to)
+        d->route(from, to, port, address);
+    else
+        (void)snprintf(address, sizeof(address), "127.0.0.1:%lld", (long long)port);
+    buf_printf(out, "amqp://guest:guest@%s/%%2f", address);
 }
 
 static void set_others(const struct dcs *d, int self, struct settings *s)
@@ -232,6 +238,7 @@ struct dcs *dcs_start(const struct dcs_options *o)
     struct dcs *d = dcs_new(o->folder);
 
     d->outlives = o->outlives;
+    d->route = o->route;
     d->count = o->count ? o->count : 1;
     CHECK(d->count <= DCS_MAX && !(o->links && o->outlives));
     make_folder(d->folder);

@@ -21,10 +21,15 @@
 
 #define DCS_MAX LINKS_DCS_MAX
 
+/* "192.0.2.1:5672": where `from` finds the broker of `to`, which listens on that port here. */
+#define DCS_ADDRESS_SIZE 64
+typedef void dcs_route_fn(int from, int to, int64_t port, char ret[DCS_ADDRESS_SIZE]);
+
 struct dcs_options {
     int count;              /* 0: 1 */
     const char *folder;     /* made if missing, kept afterwards; NULL: scratch */
     bool links;             /* proxies in between; they end with us */
+    dcs_route_fn *route;    /* NULL: straight there (or to the proxy) on 127.0.0.1 */
     bool outlives;          /* goes on when we end, to be found again with dcs_attach() */
     struct dc_options each; /* its folder, remotes, number and outlives are set here */
 };
