@@ -48,22 +48,30 @@ bool trade_is_within(int64_t ago_ms, int64_t ms)
     return ago_ms >= 0 && ago_ms < ms;
 }
 
+/* What may still come here: no DC ever holds more than the largest total. */
+static int64_t room(const struct pool *p)
+{
+    return max_i64(p->requested_max - pool_holding(p), 0);
+}
+
 /*
  * No honest peer claims so: what it sent would make this DC hold more than the
- * total ever was, or it has received what we never sent.
+ * total ever was, and it has heard of no larger one; or it has received what
+ * we never sent.
  */
 static bool is_absurd(const struct pool *p, const struct trade_peer *q, const struct trade_row *row)
 {
-    int64_t credit = max_i64(row->sent - q->received, 0);
+    bool is_too_much = row->sent - q->received > room(p);
 
-    return row->received > q->sent || credit > p->requested_max - pool_holding(p);
+    return row->received > q->sent || (is_too_much && row->total_max <= p->requested_max);
 }
 
 static bool row_is_in_range(const struct trade_row *row)
 {
     return is_amount(row->sent) && is_amount(row->received) && is_amount(row->want) &&
            is_amount(row->lack) && is_amount(row->burn) && is_amount(row->free) &&
-           is_amount(row->spent) && row->rate_milli >= 0 && row->version >= 0;
+           is_amount(row->spent) && is_amount(row->total_max) && row->rate_milli >= 0 &&
+           row->version >= 0;
 }
 
 /* Whoever asks again while units are on their way to him must not be sent them again. */
@@ -194,7 +202,7 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
         t.verdict = TRADE_ABSURD;
         return t;
     }
-    t.credited = max_i64(row->sent - q->received, 0);
+    t.credited = min_i64(max_i64(row->sent - q->received, 0), room(p));
     t.pool.received += t.credited;
     t.peer.received += t.credited;
     take_echo(&t.peer, row->received, ctx->now_ms);
@@ -223,6 +231,7 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .free = pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
+        .total_max = p->requested_max,
         .version = version,
     };
 }

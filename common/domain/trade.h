@@ -55,7 +55,8 @@ struct trade_row {
     int64_t lack;     /* of that, what its servers lack already, or what it will burn */
     int64_t burn;     /* of that, what it will burn: given before any demand */
     int64_t free, spent, rate_milli;
-    int64_t version; /* grows with each row that i makes for j */
+    int64_t total_max; /* the largest total that i ever heard of; 0: it does not say */
+    int64_t version;   /* grows with each row that i makes for j */
 };
 
 /* clang-format off */
@@ -91,7 +92,8 @@ int64_t trade_in_transit(const struct trade_peer *q);
 
 /*
  * Takes a row: credits what is new, remembers the hints, and gives what it can
- * spare.  Whoever asks knows only of what had arrived when he asked; what is
+ * spare.  Of units of a raise that is not known here yet, only those that fit
+ * below the total are credited; the others stay in transit until it is.  Whoever asks knows only of what had arrived when he asked; what is
  * on its way to him is asked for no more.
  */
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,

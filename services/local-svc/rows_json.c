@@ -34,6 +34,8 @@ static const struct js_field row_fields[] = {
     {.name = "home",      .kind = JS_NAME, .offset = AT(home), .optional = true, .nullable = true},
     AMOUNT(sent), AMOUNT(received), AMOUNT(want), AMOUNT(lack), AMOUNT(burn), AMOUNT(free),
     AMOUNT(spent), AMOUNT(rate_milli), AMOUNT(version),
+    {.name = "total_max", .kind = JS_I64,  .offset = AT(row.total_max), .max = UNITS_MAX,
+     .optional = true},
     {.name = "echoed",    .kind = JS_I64,  .offset = AT(echoed), .max = UNITS_MAX, .optional = true},
 };
 #undef AT
@@ -100,6 +102,7 @@ static void write_row(struct js_writer *w, const struct told_row *r)
     js_i64(w, "free", r->row.free);
     js_i64(w, "spent", r->row.spent);
     js_i64(w, "rate_milli", r->row.rate_milli);
+    js_i64(w, "total_max", r->row.total_max);
     js_i64(w, "version", r->row.version);
     js_i64(w, "echoed", r->echoed);
     js_object_end(w);

@@ -19,7 +19,8 @@ struct source {
 
 /* clang-format off */
 #define COLUMNS                                                                                    \
-    "r.cap, r.peer, coalesce(p.home, ''), calendar.to_ms(r.starts_at), p.changes,"                                       \
+    "r.cap, r.peer, coalesce(p.home, ''), calendar.to_ms(r.starts_at), p.changes,"                 \
+    " p.requested_max,"                                                                            \
     " p.minted, p.burned, p.received, p.sent, p.granted, p.returned, p.consumed, p.refunded,"      \
     " p.presumed, p.rate_milli,"                                                                   \
     " r.sent, r.received, r.echoed, r.asked_want, r.asked_lack, r.asked_burn"
@@ -27,6 +28,7 @@ struct source {
 /* In the order of COLUMNS, from the fourth on. */
 static const size_t members[] = {
     offsetof(struct source, starts_at_ms),  offsetof(struct source, changes),
+    offsetof(struct source, pool.requested_max),
     offsetof(struct source, pool.minted),   offsetof(struct source, pool.burned),
     offsetof(struct source, pool.received), offsetof(struct source, pool.sent),
     offsetof(struct source, pool.granted),  offsetof(struct source, pool.returned),

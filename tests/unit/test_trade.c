@@ -151,6 +151,22 @@ static const struct {
     {"more units than there can be are absurd", {.want = UNITS_MAX + 1}, TRADE_ABSURD},
 };
 
+/* It is told of the raise when its meta-svc is back; what would fit anyway does not wait for that. */
+Test(trade, units_of_a_raise_not_heard_of_are_credited_as_far_as_they_fit)
+{
+    struct pool p = pool_of(70, false);
+    struct trade_row row = {.sent = 100, .total_max = 200};
+
+    p.requested = p.requested_max = 100;
+    struct trade_result t =
+        trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+    cr_assert(t.verdict == TRADE_APPLIED);
+    cr_expect(eq(i64, t.credited, 30));
+    t.pool.requested_max = 200;
+    t = trade_receive(&t.pool, &t.peer, &row, &long_before_the_end);
+    cr_expect(eq(i64, t.peer.received, 100));
+}
+
 Test(trade, absurd_rows_change_nothing)
 {
     for (size_t i = 0; i < COUNT(claims); i++) {
