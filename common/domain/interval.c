@@ -212,12 +212,27 @@ static bool was_over_before(const struct interval_plan *plan, const struct inter
     return false;
 }
 
+/*
+ * Two data centres that could not hear each other defined the same id: its
+ * units and those of the other definition must not meet in one window.  The
+ * home of the one that counts begins a new grid, when it hears of the other.
+ */
+static bool is_start_of_other_home(const struct interval *want, const struct interval *known,
+                                   size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (known[i].starts_at_ms == want->grid_starts_ms && strcmp(known[i].home, want->home) != 0)
+            return true;
+    return false;
+}
+
 static void step_missing(struct interval_steps *steps, const struct interval_plan *plan,
                          const struct interval *want, const struct interval *known, size_t count)
 {
     struct interval w = *want;
 
-    if (was_over_before(plan, want, known, count))
+    if (was_over_before(plan, want, known, count) ||
+        (plan->is_dated && is_start_of_other_home(want, known, count)))
         return;
     w.starts_at_ms = free_start(plan, want, known, count);
     if (w.starts_at_ms < w.ends_at_ms)

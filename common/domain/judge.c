@@ -101,14 +101,10 @@ struct homes {
     bool may_be_elsewhere; /* with one that does not have the window, or is not read */
 };
 
-/*
- * Where a cap was defined twice, the windows of one of the definitions are
- * closed and keep their home: names differ by right once a window is over.
- */
 static struct homes count_homes(const struct judge_window *w)
 {
     struct homes h = {0};
-    bool is_named = false, over = is_over(w);
+    bool is_named = false;
     int named = JUDGE_STRANGER;
 
     for (size_t i = 0; i < w->count; i++) {
@@ -122,7 +118,7 @@ static struct homes count_homes(const struct judge_window *w)
             h.claims++;
             h.home = i;
         }
-        h.is_disputed = h.is_disputed || (is_named && !over && a->home != named);
+        h.is_disputed = h.is_disputed || (is_named && a->home != named);
         named = a->home;
         is_named = true;
     }
@@ -193,12 +189,11 @@ static bool is_partly_known(const struct judge_window *w)
     return false;
 }
 
-struct judge_verdict judge_window(const struct judge_window *w)
+static struct judge_verdict judge_one(const struct judge_window *w)
 {
     struct judge_verdict v = {.sum = sum_state(w), .is_partly_known = is_partly_known(w)};
     struct homes homes = count_homes(w);
 
-    CHECK(w->count >= 1 && w->count <= JUDGE_DCS_MAX);
     for (size_t i = 0; i < w->count; i++)
         for (size_t j = 0; j < w->count; j++)
             check_received(w, i, j, &v);
@@ -214,12 +209,70 @@ struct judge_verdict judge_window(const struct judge_window *w)
     return v;
 }
 
+/* How many homes are named; one each in `ret`. */
+static size_t find_homes(const struct judge_window *w, int ret[JUDGE_DCS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < w->count; i++) {
+        const struct judge_account *a = latest(w, i);
+        bool is_new = a->is_known;
+
+        for (size_t k = 0; k < count; k++)
+            is_new = is_new && ret[k] != a->home;
+        if (is_new)
+            ret[count++] = a->home;
+    }
+    return count;
+}
+
+/* The window of those who name this home: the others have nothing of it. */
+static struct judge_window part_of(const struct judge_window *w, int home)
+{
+    static const struct judge_account none = {.is_over = true};
+    struct judge_window part = *w;
+
+    for (size_t i = 0; i < w->count; i++)
+        if (latest(w, i)->home != home)
+            part.first[i] = part.second[i] = &none;
+    return part;
+}
+
+static void add(struct judge_verdict *v, const struct judge_verdict *part)
+{
+    for (size_t i = 0; i < part->count; i++)
+        find(v, part->findings[i]);
+    v->violations += part->violations - (int64_t)part->count;
+}
+
+/*
+ * Where a cap was defined twice, windows of both definitions may have the same
+ * start, are closed, and keep their homes: each is judged for itself.
+ */
+struct judge_verdict judge_window(const struct judge_window *w)
+{
+    struct judge_verdict v = {.sum = JUDGE_SUM_INCOMPLETE, .is_partly_known = true};
+    int homes[JUDGE_DCS_MAX];
+
+    CHECK(w->count >= 1 && w->count <= JUDGE_DCS_MAX);
+    size_t count = find_homes(w, homes);
+    if (count <= 1 || !is_over(w))
+        return judge_one(w);
+    for (size_t k = 0; k < count; k++) {
+        const struct judge_window one = part_of(w, homes[k]);
+        const struct judge_verdict part = judge_one(&one);
+
+        add(&v, &part);
+    }
+    return v;
+}
+
 int64_t judge_on_the_way(const struct judge_window *w, size_t from, size_t to)
 {
     const struct judge_account *sender = w->first[from], *receiver = w->second[to];
 
     CHECK(from < w->count && to < w->count);
-    if (!sender->is_known || !receiver->is_known)
+    if (!sender->is_known || !receiver->is_known || sender->home != receiver->home)
         return 0;
     return max_i64(0, sender->sent_to[to] - receiver->received_from[from]);
 }

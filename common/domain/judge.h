@@ -90,5 +90,5 @@ struct judge_verdict {
 struct judge_verdict judge_window(const struct judge_window *w);
 
 /* Units that had been sent by the first reading and were not received in the second; 0 if either
- * of the two does not have the window. */
+ * of the two does not have the window, or names another home. */
 int64_t judge_on_the_way(const struct judge_window *w, size_t from, size_t to);

@@ -112,8 +112,10 @@ static enum trade_outcome receive(struct work *w, const struct told_row *told, s
 {
     struct store_pool *p = &w->pools[pool];
 
-    if (!p->is_found || !is_same_home(w->batch, p, told))
+    if (!p->is_found)
         return OUTCOME_UNKNOWN;
+    if (!is_same_home(w->batch, p, told))
+        return OUTCOME_OTHER_HOME;
     struct store_peer *q = &p->peers[w->batch->from];
     if (!pool_is_sound(&p->pool) || !trade_peer_is_sound(&q->row))
         return OUTCOME_ABSURD;
@@ -168,12 +170,32 @@ static struct told_row row_for(const struct work *w, const struct store_pool *p)
     return told;
 }
 
+/*
+ * There will never be a window here that these units could be of, and whoever
+ * sent them need not say so again: it hears that all of them arrived.  What
+ * else the row says of us is nothing.
+ */
+static struct told_row gone(const struct trade_batch *b, const struct told_row *told)
+{
+    struct told_row answer = {.key = told->key, .row.received = told->row.sent};
+    const char *home = told->home[0] != '\0' ? told->home : b->peers->names[b->from];
+
+    memcpy(answer.peer, b->peers->names[b->from], sizeof(answer.peer));
+    (void)snprintf(answer.home, sizeof(answer.home), "%s", home);
+    return answer;
+}
+
 static void collect_answers(struct work *w)
 {
-    w->batch->answers_count = 0;
+    struct trade_batch *b = w->batch;
+
+    b->answers_count = 0;
     for (size_t i = 0; i < w->pools_count; i++)
         if (w->must_hear[i])
-            w->batch->answers[w->batch->answers_count++] = row_for(w, &w->pools[i]);
+            b->answers[b->answers_count++] = row_for(w, &w->pools[i]);
+    for (size_t i = 0; i < b->count; i++)
+        if (b->outcomes[i] == OUTCOME_OTHER_HOME && b->rows[i].row.sent > b->rows[i].echoed)
+            b->answers[b->answers_count++] = gone(b, &b->rows[i]);
 }
 
 static bool save(struct db_conn *c, const struct peers *peers, const struct store_pool *pools,

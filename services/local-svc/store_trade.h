@@ -14,9 +14,10 @@
 
 /* clang-format off */
 #define TRADE_OUTCOMES(X)                                                          \
-    X(OUTCOME_APPLIED, "applied")                                                  \
-    X(OUTCOME_ABSURD,  "absurd")  /* refused: no honest data centre claims so */    \
-    X(OUTCOME_UNKNOWN, "unknown") /* no such window here, perhaps not yet */
+    X(OUTCOME_APPLIED,    "applied")                                               \
+    X(OUTCOME_ABSURD,     "absurd")     /* refused: no honest data centre claims so */ \
+    X(OUTCOME_OTHER_HOME, "other_home") /* the window of this start is another one */  \
+    X(OUTCOME_UNKNOWN,    "unknown")    /* no such window here, perhaps not yet */
 /* clang-format on */
 
 enum trade_outcome {

@@ -451,6 +451,25 @@ Test(interval, a_window_without_room_is_not_made)
     cr_expect(interval_reconcile(&plan, &known, 1).count == 0);
 }
 
+/* Its own was cut from another definition of the same id. */
+Test(interval, a_start_that_another_home_has_used_is_not_used_again)
+{
+    const struct interval known = {.starts_at_ms = 0,
+                                   .ends_at_ms = 100,
+                                   .version = 1,
+                                   .state = INTERVAL_CLOSING,
+                                   .home = "dc3"};
+    struct interval_plan plan = {
+        .now_ms = 50,
+        .is_dated = true,
+        .count = 1,
+        .want = {{.ends_at_ms = 100, .state = INTERVAL_OPEN, .home = "dc1"}}};
+
+    cr_expect(interval_reconcile(&plan, &known, 1).count == 0);
+    plan.want[0].grid_starts_ms = 1;
+    cr_expect(interval_reconcile(&plan, &known, 1).count == 1);
+}
+
 Test(interval, more_windows_than_the_limit_are_a_bug, .signal = SIGABRT)
 {
     const struct interval known[INTERVAL_KNOWN_MAX + 1] = {{.version = 1}};

@@ -86,6 +86,36 @@ Test(judge, what_adds_up_is_clean)
     cr_expect_eq(judge_on_the_way(&w, 0, 1), 0);
 }
 
+/* Two that could not hear each other defined the same id: 0 and 1 have its window, 2 its own. */
+static void defined_twice(struct judge_account *dcs)
+{
+    for (int i = 0; i < DCS; i++)
+        dcs[i].is_over = true;
+    dcs[1].received = dcs[1].sent = dcs[1].received_from[0] = dcs[1].sent_to[2] = 30;
+    dcs[0].sent = dcs[0].sent_to[1] = 30;
+    dcs[2] = (struct judge_account){
+        .is_known = true, .is_over = true, .home = 2, .total_max = 50, .minted = 50, .sent = 20};
+    dcs[2].sent_to[0] = 20;
+}
+
+Test(judge, windows_of_one_start_and_two_homes_are_judged_apart_when_they_are_over)
+{
+    struct books b = at_rest();
+    const struct judge_window w = window_of(&b);
+
+    in_both(&b, defined_twice);
+    cr_expect_eq(judge(&b).violations, 0);
+    cr_expect_eq(judge(&b).sum, JUDGE_SUM_INCOMPLETE);
+    cr_expect_eq(judge_on_the_way(&w, 1, 2), 0);
+    cr_expect_eq(judge_on_the_way(&w, 2, 0), 0);
+    b.first[2].minted = b.second[2].minted = 51;
+    cr_expect_eq(judge(&b).violations, 1);
+    b.first[0].is_over = b.second[0].is_over = false;
+    b.first[1].is_over = b.second[1].is_over = false;
+    b.first[2].is_over = b.second[2].is_over = false;
+    cr_expect_geq(judge(&b).violations, 1);
+}
+
 /* ---- each rule, broken on purpose */
 
 static void receive_too_much(struct judge_account *dcs)
@@ -144,12 +174,6 @@ static void two_homes(struct judge_account *dcs)
     dcs[1].home = 1;
 }
 
-static void two_homes_when_over(struct judge_account *dcs)
-{
-    two_homes(dcs);
-    dcs[0].is_over = true;
-}
-
 static void no_home(struct judge_account *dcs)
 {
     dcs[0].home = 1;
@@ -184,7 +208,6 @@ static const struct {
     {"somebody else minted", mint_away, JUDGE_AWAY},
     {"somebody else burned", burn_away, JUDGE_AWAY},
     {"two are the home", two_homes, JUDGE_HOMES},
-    {"two are the home, also of what is over", two_homes_when_over, JUDGE_HOMES},
     {"nobody is the home", no_home, JUDGE_HOMES},
     {"different homes are named", another_home, JUDGE_HOMES},
 };
