@@ -118,6 +118,7 @@ static void hear(struct peer *p, const struct peer_said *said)
 {
     int64_t now_ms = clk_now_ms(), before_ms = p->view.heard_ms;
     bool found = !p->view.is_up, heard_us = p->view.hears_us == PEER_HEARS;
+    bool is_new = said->run != p->ears.run; /* it has just begun, and cannot have heard us */
     if (said->sent_at_ms != PEER_UNKNOWN)
         measure_clock(p, said->sent_at_ms);
     p->view.heard_ms = now_ms;
@@ -125,7 +126,7 @@ static void hear(struct peer *p, const struct peer_said *said)
     p->was_found = p->was_found || found;
     count_missed(&p->ears, said);
     take_view(p, said);
-    bool is_deaf = heard_us && p->view.hears_us == PEER_HEARS_NOT;
+    bool is_deaf = !is_new && heard_us && p->view.hears_us == PEER_HEARS_NOT;
     show(p);
     unlock(p);
     /* Rows may wait for what it has just said that it is done with. */
