@@ -230,6 +230,7 @@ Test(scenario, s0468_an_old_message_that_is_captured_and_replayed_changes_nothin
     cap_put(s->at[EAST], (struct cap){"s0468", .total = 200});
     struct bus_message old = letter_capture(s, WEST, "rows");
     dc_restart(s->at[WEST]->dc, DC_REMOTE, 0);
+    eventually(at_pool(s->at[WEST], "s0468", TODAY, "requested") == 200);
     cr_assert_eq(spend(s->at[WEST]->servers[0], "s0468", 150), 150);
 
     int64_t received = at_pool(s->at[WEST], "s0468", TODAY, "received");

@@ -76,6 +76,7 @@ Test(scenario, s0480_a_queue_that_is_purged_is_filled_again)
     eventually(rabbit_messages(broker(s, WEST), QUEUE_OF_WEST) > 0);
     rabbit_purge(broker(s, WEST), QUEUE_OF_WEST);
     dc_restart(s->at[WEST]->dc, DC_REMOTE, 0);
+    eventually(at_pool(s->at[WEST], "s0480", TODAY, "requested") == 200);
     all_is_spent(s, WEST, "s0480", 200, 0);
 }
 
@@ -256,7 +257,8 @@ Test(scenario, s0494_a_raise_that_is_not_known_yet_does_not_stop_the_trade)
     cr_expect_eq(spend(s->at[WEST]->servers[0], "s0494", 40), 40);
 
     dc_restart(s->at[WEST]->dc, DC_META, 0);
-    all_is_spent(s, WEST, "s0494", 200, 100);
+    eventually(take(s->at[WEST]->servers[0], "s0494", 1) == VERDICT_GRANTED);
+    all_is_spent(s, WEST, "s0494", 200, 101);
 }
 
 /* ---- versions and clocks */

@@ -82,7 +82,8 @@ static void set_header(struct bus_message *m, const char *name, const char *valu
 static void sign(const struct letter *l, struct bus_message *m)
 {
     char head[256], sig[SIGN_HEX_SIZE];
-    int len = snprintf(head, sizeof(head), "%s\n%s\n%s\n%s\n", l->v, l->from,
+    /* The empty line: the body is not packed. */
+    int len = snprintf(head, sizeof(head), "%s\n%s\n%s\n%s\n\n", l->v, l->from,
                        l->signed_for ? l->signed_for : l->to, l->kind);
 
     CHECK(len < (int)sizeof(head));
