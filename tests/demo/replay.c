@@ -12,7 +12,7 @@
 #define THREADS_PER_LANE 24
 #define GIVE_UP_MS 30000
 #define BACKOFF_MIN_MS 20
-#define BACKOFF_MAX_MS 200
+#define BACKOFF_MAX_MS 500
 #define NAP_MS 50 /* at most so long until a stop is noticed */
 
 /* A request that is still to be answered. */
