@@ -3,10 +3,22 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/harness/proc.h"
+
+/* None is left behind by a test that fails. */
+static pid_t fork_child(void)
+{
+    const pid_t pid = fork();
+
+    cr_assert(pid >= 0);
+    if (pid == 0)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
+}
 
 /* A process that takes the port, says whether it could, and lives until it is killed. */
 static pid_t take_elsewhere(int64_t port, bool *ret_taken)
@@ -15,8 +27,7 @@ static pid_t take_elsewhere(int64_t port, bool *ret_taken)
     char answer = '\0';
 
     cr_assert(pipe(ends) == 0);
-    const pid_t pid = fork();
-    cr_assert(pid >= 0);
+    const pid_t pid = fork_child();
     if (pid == 0) {
         answer = port_take(port) ? 'y' : 'n';
         if (write(ends[1], &answer, 1) != 1)
@@ -78,8 +89,7 @@ static pid_t start_and_end(pid_t dies_with)
     pid_t ret = 0;
 
     cr_assert(pipe(ends) == 0);
-    const pid_t pid = fork();
-    cr_assert(pid >= 0);
+    const pid_t pid = fork_child();
     if (pid == 0) {
         struct proc *p = proc_start(
             &(struct proc_options){.argv = argv, .outlives = true, .dies_with = dies_with});
@@ -97,9 +107,8 @@ static pid_t start_and_end(pid_t dies_with)
 
 Test(proc, outlives_who_started_it_and_not_whom_it_dies_with)
 {
-    const pid_t whom = fork();
+    const pid_t whom = fork_child();
 
-    cr_assert(whom >= 0);
     if (whom == 0)
         for (;;)
             pause();
