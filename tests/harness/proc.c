@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -81,6 +82,20 @@ static void die_with(pid_t parent, int signal)
         _exit(127);
 }
 
+/* Kills our group when that process ends; goes when we do. */
+static void guard(pid_t whom)
+{
+    const pid_t us = getpid();
+
+    if (fork() != 0)
+        return;
+    struct pollfd ends[] = {{.fd = pidfd_open(whom, 0), .events = POLLIN},
+                            {.fd = pidfd_open(us, 0), .events = POLLIN}};
+    if (ends[0].fd < 0 || (ends[1].fd >= 0 && poll(ends, 2, -1) > 0 && ends[0].revents != 0))
+        kill(-us, SIGKILL);
+    _exit(0);
+}
+
 static void reset_signals(void)
 {
     sigset_t none;
@@ -98,6 +113,8 @@ _Noreturn static void child(const struct proc_options *o, const struct passwd *u
     become(user);
     if (!o->outlives)
         die_with(parent, o->death_signal ? o->death_signal : SIGKILL);
+    else if (o->dies_with != 0)
+        guard(o->dies_with);
     for (const char *const *p = o->env; p && *p; p++)
         putenv(strdup(*p));
     /* Whoever outlives a test must not keep open what the test had, its pipe to the runner say. */
@@ -297,6 +314,32 @@ static bool is_free(int64_t port)
 }
 
 /*
+ * A byte of a file that all of this user's processes lock, each on an open file
+ * of its own: so nobody gets a port twice, our children do not share what is
+ * ours, and the kernel takes it back from who is dead.
+ */
+static bool reserve(int64_t port)
+{
+    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = port, .l_len = 1};
+    char path[64];
+
+    snprintf(path, sizeof(path), "/tmp/volumecap-ports-%u", (unsigned)getuid());
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        harness_fail("%s: %s", path, strerror(errno));
+    if (fcntl(fd, F_OFD_SETLK, &byte) == 0)
+        return true; /* for as long as we live: it stays open */
+    close(fd);
+    return false;
+}
+
+bool port_take(int64_t port)
+{
+    /* Bound is not enough: between two lives of a service it is not. */
+    return is_free(port) && reserve(port);
+}
+
+/*
  * Never one that the kernel gives to outgoing connections: while a service is
  * down, one of those could take its port, or be connected to itself.
  */
@@ -306,7 +349,7 @@ int64_t port_free(void)
 
     for (int tries = 0; tries < 1000; tries++) {
         int64_t port = PORT_MIN + prng_below(&prng, PORT_MAX + 1 - PORT_MIN);
-        if (is_free(port))
+        if (port_take(port))
             return port;
     }
     harness_fail("no free port");

@@ -28,6 +28,7 @@ struct proc_options {
     const char *log;         /* a file to append stdout and stderr to; NULL: ours */
     const char *user;        /* run as this user if we are root; NULL: as we are */
     bool outlives;           /* goes on when we die */
+    pid_t dies_with;         /* outlives us, but not that process; 0: nobody */
     int death_signal;        /* sent to it when we die; 0: SIGKILL */
 };
 
@@ -64,8 +65,14 @@ pid_t pid_in(const char *path, const char *program);
 /* Sends the signal, SIGKILL if that is not enough; nothing happens if it is not that program. */
 void pid_stop(pid_t pid, const char *program, int signal);
 
-/* A TCP port of 127.0.0.1 that is free now. */
+/*
+ * A TCP port of 127.0.0.1 that is free now, and that port_free() gives to no
+ * other process of this user as long as this one lives.
+ */
 int64_t port_free(void);
+
+/* That port, in the same way; false: somebody has it. */
+bool port_take(int64_t port);
 
 /*
  * A new folder for this process, mode 0755, gone when the process exits; what

@@ -33,6 +33,7 @@ struct rabbit {
     char *folder;
     bool is_scratch;
     bool outlives;
+    pid_t dies_with;
     int64_t port, dist_port, epmd_port, tls_port; /* tls_port 0: none */
     char url[64], tls_url[64];
     char ca[ENV_SIZE], other_ca[ENV_SIZE];
@@ -124,8 +125,15 @@ static void start_epmd(struct rabbit *r)
                                                 .env = r->env,
                                                 .log = r->output,
                                                 .user = RABBIT_USER,
-                                                .outlives = r->outlives});
+                                                .outlives = r->outlives,
+                                                .dies_with = r->dies_with});
     write_file(r, "epmd.pid", "%d\n", (int)proc_pid(r->epmd));
+}
+
+/* As far as we can tell: nobody but who started it knows while it has no pid file yet. */
+static bool has_ended(const struct rabbit *r)
+{
+    return r->server && !proc_is_running(r->server);
 }
 
 static bool takes_connections(void *arg)
@@ -138,7 +146,7 @@ static bool takes_connections(void *arg)
     };
     char answer = '\0';
 
-    if (!proc_is_running(r->server))
+    if (has_ended(r))
         return true;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     /* A header of no known protocol: who is ready answers with its own. */
@@ -158,12 +166,13 @@ static void launch(struct rabbit *r)
                                                   .log = r->output,
                                                   .user = RABBIT_USER,
                                                   .outlives = r->outlives,
+                                                  .dies_with = r->dies_with,
                                                   .death_signal = SIGTERM});
 }
 
 void rabbit_await(struct rabbit *r)
 {
-    if (harness_await(takes_connections, r, START_MS) && proc_is_running(r->server))
+    if (harness_await(takes_connections, r, START_MS) && !has_ended(r))
         return;
     auto_free char *tail = file_tail(r->output);
     harness_fail("RabbitMQ in %s does not start:\n%s", r->folder, tail ? tail : "");
@@ -245,6 +254,7 @@ struct rabbit *rabbit_launch(const struct rabbit_options *o)
     if (!r)
         harness_fail("out of memory");
     r->outlives = o->outlives;
+    r->dies_with = o->dies_with;
     make_folder(r, o->folder);
     if (!load_ports(r))
         choose_ports(r);
@@ -303,6 +313,11 @@ struct rabbit *rabbit_attach(const char *folder)
     free(r->folder);
     free(r);
     return NULL;
+}
+
+void rabbit_dies_with(struct rabbit *r, pid_t process)
+{
+    r->dies_with = process;
 }
 
 static pid_t pid_of(const struct rabbit *r)

@@ -4,11 +4,27 @@
  * rabbit: private RabbitMQ brokers, each in a folder and with an epmd of its
  * own, on free ports of 127.0.0.1.
  *
+ * The brokers that the tests of a Criterion program share are started by the
+ * runner before the first test and stopped when it exits, as with PG_SUITE():
+ * write RABBIT_SUITE(n) once in the test program, which includes
+ * <criterion/hooks.h>.  Queues outlive the test that made them: each test has
+ * names of its own.  It may also stop, kill and wipe a broker, all of which
+ * the next one gets over; queues of other tests are forgotten then.
+ *
+ *   RABBIT_SUITE(2);
+ *
+ *   Test(bus, tells_what_it_is_told)
+ *   {
+ *       auto_rabbit struct rabbit *broker = rabbit_shared(0);
+ *       ... rabbit_url(broker) ...
+ *   }
+ *
  * Everything here aborts with a message when it fails, as in proc.h.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/base/cleanup.h"
 
@@ -17,6 +33,7 @@ struct rabbit;
 struct rabbit_options {
     const char *folder;   /* made if missing, kept afterwards; NULL: scratch */
     bool outlives;        /* the process that started it */
+    pid_t dies_with;      /* outlives us, but not that process; 0: nobody */
     const char *tls_name; /* speaks TLS on a second port, as that name; NULL: without */
 };
 
@@ -41,6 +58,9 @@ const char *rabbit_other_ca(const struct rabbit *r); /* one that knows nobody */
 
 /* The broker that lives in that folder, started by somebody else; NULL: there was none. */
 struct rabbit *rabbit_attach(const char *folder);
+
+/* When we start that one again it outlives us, but not that process. */
+void rabbit_dies_with(struct rabbit *r, pid_t process);
 
 bool rabbit_is_running(const struct rabbit *r);
 const char *rabbit_folder(const struct rabbit *r);
@@ -71,3 +91,17 @@ void rabbit_end(struct rabbit *r);
 struct rabbit *rabbit_free(struct rabbit *r);
 CLEANUP_DEFINE(rabbit, struct rabbit, rabbit_free)
 #define auto_rabbit CLEANUP(rabbit)
+
+/* In the runner: starts `count` of them, all at once; exit() stops them. */
+void rabbit_suite_start(int count);
+
+/* In a test: number `i` of them, from 0.  It takes connections: if a test left it dead, again. */
+struct rabbit *rabbit_shared(int i);
+
+#define RABBIT_SUITE(count)                                                                        \
+    ReportHook(PRE_ALL)(struct criterion_test_set * tests)                                         \
+    {                                                                                              \
+        (void)tests;                                                                               \
+        rabbit_suite_start(count);                                                                 \
+    }                                                                                              \
+    struct rabbit_suite_takes_a_semicolon

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -19,7 +20,10 @@
 #include "tests/harness/rabbit.h"
 
 #define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
-#define QUEUE "volumecap.test"
+
+RABBIT_SUITE(1);
+
+static char queue[32]; /* this test's */
 
 /* Says 1, 2, 3... up to `limit`; hears them. */
 struct talk {
@@ -64,7 +68,7 @@ static struct bus_sender *sender(struct talk *t, const char *url)
     struct bus_sender *s = NULL;
     struct err e = {0};
     const struct bus_sender_config config = {
-        .name = "test", .url = url, .queue = QUEUE, .next = next, .arg = t};
+        .name = "test", .url = url, .queue = queue, .next = next, .arg = t};
 
     cr_assert(bus_sender_start(&config, &s, &e), "%s", e.msg);
     return s;
@@ -76,7 +80,7 @@ static struct bus_receiver *receiver(struct talk *t, const char *url, int64_t me
     struct err e = {0};
     const struct bus_receiver_config config = {.name = "test",
                                                .url = url,
-                                               .queue = QUEUE,
+                                               .queue = queue,
                                                .ttl_ms = 60000,
                                                .messages_max = messages_max,
                                                .bytes_max = 64 << 20,
@@ -167,18 +171,19 @@ static void say_until_heard(struct talk *t, struct bus_sender *s)
     cr_assert(atomic_load(&t->heard) > heard, "nothing gets through");
 }
 
-static void quiet(void)
+static void begin(void)
 {
     log_level_set(LOG_ERROR);
+    (void)snprintf(queue, sizeof(queue), "volumecap.test-%d", getpid());
 }
 
-TestSuite(bus, .init = quiet, .timeout = 240);
+TestSuite(bus, .init = begin, .timeout = 240);
 
 /* ---- claims */
 
 Test(bus, what_is_said_is_heard_and_confirmed)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 0};
     auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
@@ -195,7 +200,7 @@ Test(bus, what_is_said_is_heard_and_confirmed)
 
 Test(bus, a_message_whose_time_has_not_come_comes_again)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.refuse = 3};
     auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
@@ -208,7 +213,7 @@ Test(bus, a_message_whose_time_has_not_come_comes_again)
 
 Test(bus, without_a_queue_messages_are_refused_and_counted)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 5};
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
 
@@ -225,15 +230,17 @@ Test(bus, without_a_queue_messages_are_refused_and_counted)
 /* A queue that somebody else made, so that the broker says no (nack) to what does not fit. */
 Test(bus, what_the_broker_refuses_is_counted_and_under_way_no_more)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 40};
+    char declare[256];
 
-    cr_assert(rabbit_ctl(broker, NULL, "eval",
-                         "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"" QUEUE
-                         "\">>), true, false,"
-                         " [{<<\"x-max-length\">>, long, 1}, {<<\"x-overflow\">>, longstr,"
-                         " <<\"reject-publish\">>}], none, <<\"test\">>).",
-                         NULL));
+    (void)snprintf(
+        declare, sizeof(declare),
+        "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"%s\">>), true, false,"
+        " [{<<\"x-max-length\">>, long, 1}, {<<\"x-overflow\">>, longstr,"
+        " <<\"reject-publish\">>}], none, <<\"test\">>).",
+        queue);
+    cr_assert(rabbit_ctl(broker, NULL, "eval", declare, NULL));
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
     EXPECT_SOON(is_refused, .sender = s, .number = 35);
     EXPECT_SOON(is_idle, .sender = s, .number = 40);
@@ -244,7 +251,7 @@ Test(bus, what_the_broker_refuses_is_counted_and_under_way_no_more)
 
 Test(bus, what_was_not_acknowledged_comes_to_the_next_receiver)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.refuse = INT_MAX}, u = {.limit = 0};
     struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
@@ -260,7 +267,7 @@ Test(bus, what_was_not_acknowledged_comes_to_the_next_receiver)
 
 Test(bus, comes_back_after_the_broker_was_killed_and_wiped)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 1};
     auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
@@ -284,20 +291,20 @@ Test(bus, comes_back_after_the_broker_was_killed_and_wiped)
 
 Test(bus, a_deleted_queue_is_declared_again)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 1};
     auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
 
     say_until_heard(&t, s);
-    cr_assert(rabbit_ctl(broker, NULL, "delete_queue", QUEUE, NULL));
+    cr_assert(rabbit_ctl(broker, NULL, "delete_queue", queue, NULL));
     say_until_heard(&t, s);
     cr_assert(bus_receiver_counts(r).connects == 2);
 }
 
 Test(bus, an_alarm_blocks_nobody_for_ever)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 1, .padding = 200000};
     auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
     struct bus_sender *s = sender(&t, rabbit_url(broker)), *other = NULL;
@@ -320,7 +327,7 @@ Test(bus, an_alarm_blocks_nobody_for_ever)
 
 Test(bus, a_full_queue_drops_its_oldest)
 {
-    auto_rabbit struct rabbit *broker = rabbit_start();
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 0};
     struct bus_receiver *r = receiver(&t, rabbit_url(broker), 5);
     auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
@@ -343,7 +350,7 @@ static struct bus_sender *tls_sender(struct talk *t, const char *url, const char
     struct bus_sender *s = NULL;
     struct err e = {0};
     const struct bus_sender_config config = {
-        .name = "test", .url = url, .ca = ca, .queue = QUEUE, .next = next, .arg = t};
+        .name = "test", .url = url, .ca = ca, .queue = queue, .next = next, .arg = t};
 
     cr_assert(bus_sender_start(&config, &s, &e), "%s", e.msg);
     return s;

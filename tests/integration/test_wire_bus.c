@@ -1,9 +1,11 @@
 /* The wire between our own senders and receivers and a real broker. */
 
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/io/bus.h"
@@ -12,7 +14,10 @@
 #include "tests/harness/wire.h"
 
 #define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
-#define QUEUE "volumecap.test"
+
+RABBIT_SUITE(1);
+
+static char queue[32]; /* this test's */
 
 /* A sender says what it is told to; a receiver writes down what it hears. */
 struct talk {
@@ -116,7 +121,7 @@ static bool is_empty(void *arg)
 {
     const struct wish *w = arg;
 
-    return rabbit_messages(w->talk->broker, QUEUE) == 0;
+    return rabbit_messages(w->talk->broker, queue) == 0;
 }
 
 static void expect_soon(bool (*condition)(void *), struct talk *t, int64_t number, const char *what)
@@ -131,7 +136,7 @@ static void talk_start(struct talk *t)
 {
     struct err e = {0};
 
-    t->broker = rabbit_start();
+    t->broker = rabbit_shared(0);
     t->said = wire_start_amqp(rabbit_port(t->broker));
     t->heard = wire_start_amqp(rabbit_port(t->broker));
     (void)snprintf(t->urls[0], sizeof(t->urls[0]), "amqp://127.0.0.1:%lld",
@@ -140,14 +145,14 @@ static void talk_start(struct talk *t)
                    (long long)wire_port(t->heard));
     const struct bus_receiver_config receiver = {.name = "test",
                                                  .url = t->urls[1],
-                                                 .queue = QUEUE,
+                                                 .queue = queue,
                                                  .ttl_ms = 60000,
                                                  .messages_max = 1000,
                                                  .bytes_max = 64 << 20,
                                                  .handle = hear,
                                                  .arg = t};
     const struct bus_sender_config sender = {
-        .name = "test", .url = t->urls[0], .queue = QUEUE, .next = next, .arg = t};
+        .name = "test", .url = t->urls[0], .queue = queue, .next = next, .arg = t};
 
     cr_assert(bus_receiver_start(&receiver, &t->receiver, &e), "%s", e.msg);
     EXPECT_SOON(is_receiving, t, 0);
@@ -186,15 +191,15 @@ static void expect_heard(struct talk *t, int words, const char *text)
     pthread_mutex_unlock(&t->lock);
 }
 
-static void quiet(void)
+static void begin(void)
 {
     log_level_set(LOG_ERROR);
+    (void)snprintf(queue, sizeof(queue), "volumecap.test-%d", getpid());
 }
 
-TestSuite(wire_bus, .init = quiet, .timeout = 240);
+TestSuite(wire_bus, .init = begin, .timeout = 240);
 
-/* One broker for all that leaves the connection whole: what is wrong would show in the next step.
- */
+/* One talk for all that leaves the connection whole: what is wrong would show in the next step. */
 Test(wire_bus, holds_drops_repeats_and_reverses_messages_of_a_kind)
 {
     auto_talk struct talk t = {.lock = PTHREAD_MUTEX_INITIALIZER};

@@ -56,7 +56,7 @@ void scene_suite_start(const struct dc_options *o);
     struct scene_suite_takes_a_semicolon
 
 /* Waits until it is true; the limit is far above what a busy machine needs. */
-#define SCENE_PATIENCE_MS 30000
+#define SCENE_PATIENCE_MS 60000
 #define eventually(condition)                                                                      \
     do {                                                                                           \
         int64_t deadline_ms_ = clk_now_ms() + SCENE_PATIENCE_MS;                                   \
