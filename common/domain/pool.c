@@ -32,7 +32,7 @@ bool pool_is_sound(const struct pool *p)
     return is_amount(p->requested) && is_amount(p->minted) && is_amount(p->burned) &&
            is_amount(p->granted) && is_amount(p->returned) && is_amount(p->consumed) &&
            is_amount(p->refunded) && is_amount(p->received) && is_amount(p->sent) &&
-           p->requested <= p->requested_max && p->burned <= p->minted &&
+           p->requested <= p->requested_max && p->heard_max >= 0 && p->burned <= p->minted &&
            p->refunded <= p->consumed && pool_free(p) >= 0 && pool_held(p) >= 0 &&
            p->presumed >= 0 && p->wanted >= 0 && p->wanted_elsewhere >= 0;
 }
@@ -94,12 +94,18 @@ int64_t pool_available(const struct pool *p)
     return max_i64(pool_free(p) + pool_held(p) - p->presumed - pool_pending(p), 0);
 }
 
-/* What is neither spent, as far as we heard, nor here; units under way to us are in it. */
+/*
+ * What is neither spent, as far as we heard, nor here; units under way to us
+ * are in it.  If others have heard of a raise that we have not, nobody can say
+ * here that everything is spent.
+ */
 int64_t pool_abroad(const struct pool *p)
 {
     int64_t gone = p->consumed - p->refunded + p->presumed + p->spent_elsewhere;
+    bool is_outdated = p->heard_max > p->requested_max;
+    int64_t total = is_outdated ? p->heard_max : p->requested;
 
-    return max_i64(p->requested - gone - pool_available(p), 0);
+    return max_i64(total - gone - pool_available(p), is_outdated);
 }
 
 /* Without a measured rate: a fixed part of the DC's share; else what lasts for `autonomy`. */

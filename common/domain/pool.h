@@ -25,6 +25,8 @@ struct pool {
     bool home;             /* this DC mints and burns the units of the cap */
     int64_t requested;     /* the window's total as it is asked for, over all DCs */
     int64_t requested_max; /* the largest it ever was: no DC can hold more */
+    int64_t heard_max;     /* the largest that another DC has heard of; its definition may be on
+                              its way to us */
     int64_t minted, burned;
     int64_t received, sent; /* from and to other DCs */
     int64_t granted, returned, consumed, refunded;

@@ -51,19 +51,22 @@ bool trade_is_within(int64_t ago_ms, int64_t ms)
 /* What may still come here: no DC ever holds more than the largest total. */
 static int64_t room(const struct pool *p)
 {
-    return max_i64(p->requested_max - pool_holding(p), 0);
+    int64_t range = UNITS_MAX - p->received;
+
+    return min_i64(max_i64(p->requested_max - pool_holding(p), 0), range);
 }
 
 /*
  * No honest peer claims so: what it sent would make this DC hold more than the
- * total ever was, and it has heard of no larger one; or it has received what
- * we never sent.
+ * total ever was, and nobody has heard of a larger one; or it has received
+ * what we never sent.
  */
 static bool is_absurd(const struct pool *p, const struct trade_peer *q, const struct trade_row *row)
 {
-    bool is_too_much = row->sent - q->received > room(p);
+    bool is_too_much = row->sent - q->received > p->requested_max - pool_holding(p);
+    int64_t heard = max_i64(row->total_max, p->heard_max);
 
-    return row->received > q->sent || (is_too_much && row->total_max <= p->requested_max);
+    return row->received > q->sent || (is_too_much && heard <= p->requested_max);
 }
 
 static bool row_is_in_range(const struct trade_row *row)
@@ -105,10 +108,15 @@ static void forget_part(int64_t *part, int64_t n)
     *part -= min_i64(*part, n);
 }
 
+int64_t trade_sendable(const struct pool *p, const struct trade_peer *q)
+{
+    return min_i64(pool_free(p), UNITS_MAX - max_i64(p->sent, q->sent));
+}
+
 /* Whatever it is sent for, it is so much less that the peer wishes for. */
 void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms)
 {
-    CHECK(n >= 1 && n <= pool_free(p));
+    CHECK(n >= 1 && n <= trade_sendable(p, q));
     if (trade_in_transit(q) == 0)
         q->unechoed_since_ms = now_ms;
     q->sent += n;
@@ -160,10 +168,9 @@ static int64_t risk(const struct pool *p, const struct trade_peer *q,
 /* What is to be burned is of no use to anyone here: it may wait in transit as well. */
 int64_t trade_give(struct pool *p, struct trade_peer *q, const struct trade_context *ctx)
 {
-    int64_t range = UNITS_MAX - max_i64(p->sent, q->sent);
     int64_t to_burn = min_i64(q->burn, pool_free(p));
     int64_t to_spend = min_i64(q->want, min_i64(spare(p, q, ctx), risk(p, q, ctx)));
-    int64_t given = min_i64(max_i64(to_burn, to_spend), range);
+    int64_t given = min_i64(max_i64(to_burn, to_spend), trade_sendable(p, q));
 
     if (given == 0 || ctx->ends_in_ms == 0)
         return 0;
@@ -177,12 +184,13 @@ static bool is_first_share(const struct pool *before, const struct trade_result 
     return t->credited > 0 && before->granted == 0 && pool_free(before) == 0;
 }
 
-static enum pool_news news_of(const struct pool *before, const struct trade_result *t)
+static enum pool_news news_of(const struct pool *before, const struct trade_result *t,
+                              bool is_newer)
 {
     int64_t had = pool_available(before) + pool_abroad(before);
     int64_t has = pool_available(&t->pool) + pool_abroad(&t->pool);
 
-    if (t->peer.lack > 0 && pool_held(&t->pool) > 0)
+    if (is_newer && t->peer.lack > 0 && pool_held(&t->pool) > 0)
         return POOL_NEWS_RECALL;
     if (t->pool.wanted > 0 && (t->credited > 0 || (had > 0 && has == 0)))
         return POOL_NEWS_CHANGED;
@@ -205,13 +213,14 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     t.credited = min_i64(max_i64(row->sent - q->received, 0), room(p));
     t.pool.received += t.credited;
     t.peer.received += t.credited;
+    t.pool.heard_max = max_i64(p->heard_max, row->total_max);
     take_echo(&t.peer, row->received, ctx->now_ms);
     if (is_newer)
         take_hints(&t, row);
     pool_burn_excess(&t.pool);
     if (is_newer)
         t.given = trade_give(&t.pool, &t.peer, ctx);
-    t.news = news_of(p, &t);
+    t.news = news_of(p, &t, is_newer);
     t.answer = t.credited > 0 || t.given > 0 || t.peer.want > q->want || t.peer.lack > q->lack;
     t.answer_wish = is_newer && row->want > 0 && !t.answer;
 
@@ -231,7 +240,7 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .free = pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
-        .total_max = p->requested_max,
+        .total_max = max_i64(p->requested_max, p->heard_max),
         .version = version,
     };
 }

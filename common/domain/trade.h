@@ -55,8 +55,9 @@ struct trade_row {
     int64_t lack;     /* of that, what its servers lack already, or what it will burn */
     int64_t burn;     /* of that, what it will burn: given before any demand */
     int64_t free, spent, rate_milli;
-    int64_t total_max; /* the largest total that i ever heard of; 0: it does not say */
-    int64_t version;   /* grows with each row that i makes for j */
+    int64_t
+        total_max;   /* the largest total that i ever heard of, also in rows; 0: it does not say */
+    int64_t version; /* grows with each row that i makes for j */
 };
 
 /* clang-format off */
@@ -93,8 +94,8 @@ int64_t trade_in_transit(const struct trade_peer *q);
 /*
  * Takes a row: credits what is new, remembers the hints, and gives what it can
  * spare.  Of units of a raise that is not known here yet, only those that fit
- * below the total are credited; the others stay in transit until it is.  Whoever asks knows only of what had arrived when he asked; what is
- * on its way to him is asked for no more.
+ * below the total are credited; the others stay in transit until it is.  Whoever asks knows only of
+ * what had arrived when he asked; what is on its way to him is asked for no more.
  */
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
                                   const struct trade_row *row, const struct trade_context *ctx);
@@ -114,8 +115,11 @@ struct trade_ask {
 struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
                                const struct trade_ask *ask, int64_t version);
 
-/* Sends n units, 1 <= n <= free. */
+/* Sends n units, 1 <= n <= trade_sendable(). */
 void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms);
+
+/* What is free, and can be sent before a counter is at its end. */
+int64_t trade_sendable(const struct pool *p, const struct trade_peer *q);
 
 /*
  * What to ask each peer for.  Units to be burned are asked of all in

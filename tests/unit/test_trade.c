@@ -151,20 +151,70 @@ static const struct {
     {"more units than there can be are absurd", {.want = UNITS_MAX + 1}, TRADE_ABSURD},
 };
 
-/* It is told of the raise when its meta-svc is back; what would fit anyway does not wait for that. */
+/* It is told of the raise when its meta-svc is back; what would fit anyway does not wait for that.
+ */
 Test(trade, units_of_a_raise_not_heard_of_are_credited_as_far_as_they_fit)
 {
     struct pool p = pool_of(70, false);
     struct trade_row row = {.sent = 100, .total_max = 200};
 
     p.requested = p.requested_max = 100;
-    struct trade_result t =
-        trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
     cr_assert(t.verdict == TRADE_APPLIED);
     cr_expect(eq(i64, t.credited, 30));
     t.pool.requested_max = 200;
     t = trade_receive(&t.pool, &t.peer, &row, &long_before_the_end);
     cr_expect(eq(i64, t.peer.received, 100));
+}
+
+Test(trade, nothing_is_used_up_while_others_have_heard_of_a_raise)
+{
+    struct pool p = pool_of(50, false);
+    const struct trade_row row = {.sent = 100, .free = 100, .total_max = 300, .version = 1};
+
+    p.requested = p.requested_max = 150;
+    p.spent_elsewhere = 50;
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+    p = t.pool;
+    p.granted = p.consumed = pool_holding(&p);
+    cr_expect(gt(i64, pool_abroad(&p), 0));
+    p.wanted = 1;
+    cr_expect(trade_is_needed(&p, &long_before_the_end));
+    p.requested = p.requested_max = 300;
+    p.spent_elsewhere = 150;
+    cr_expect(eq(i64, pool_abroad(&p), 0));
+}
+
+/* It passes on what it has heard, and is not taken for a liar by one that has not. */
+Test(trade, who_sends_units_of_a_raise_that_he_was_not_told_of_is_honest)
+{
+    struct pool here = pool_of(150, false), there = pool_of(0, false);
+    struct trade_peer q = {0};
+
+    there.requested = there.requested_max = 150;
+    here.requested = here.requested_max = 150;
+    there = trade_receive(&there, &q, &(struct trade_row){.sent = 100, .total_max = 300},
+                          &long_before_the_end)
+                .pool;
+    trade_send(&there, &q, 25, NOW_MS);
+    const struct trade_row row = trade_row_for(&there, &q, &(struct trade_ask){0}, 1);
+    struct trade_result t =
+        trade_receive(&here, &(struct trade_peer){0}, &row, &long_before_the_end);
+    cr_expect(t.verdict == TRADE_APPLIED);
+    cr_expect(eq(i64, t.credited, 0));
+}
+
+Test(trade, no_peer_can_make_a_counter_run_over)
+{
+    struct pool p = pool_of(0, false);
+    struct trade_peer evil = {0}, honest = {0};
+
+    p.requested = p.requested_max = UNITS_MAX;
+    const struct trade_row row = {.sent = UNITS_MAX - 10, .burn = UNITS_MAX, .version = 1};
+    struct trade_result t = trade_receive(&p, &evil, &row, &long_before_the_end);
+    cr_assert(eq(i64, t.given, UNITS_MAX - 10));
+    t = trade_receive(&t.pool, &honest, &(struct trade_row){.sent = 1000}, &long_before_the_end);
+    cr_expect(eq(i64, t.credited, 10));
 }
 
 Test(trade, absurd_rows_change_nothing)
