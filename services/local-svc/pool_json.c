@@ -35,7 +35,7 @@ void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
     js_i64(w, "consumed", p->consumed);
     js_i64(w, "refunded", p->refunded);
     js_i64(w, "spent", p->consumed - p->refunded);
-    js_i64(w, "spent_elsewhere", p->spent_elsewhere);
+    js_i64(w, "spent_elsewhere", min_i64(p->spent_elsewhere, UNITS_MAX));
     js_i64(w, "overspent", pool_overspent(p));
     js_i64(w, "presumed_spent", p->presumed);
     js_i64(w, "wanted", p->wanted);

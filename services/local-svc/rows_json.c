@@ -32,6 +32,7 @@ static const struct js_field row_fields[] = {
     {.name = "cap",       .kind = JS_NAME, .offset = AT(key.cap)},
     {.name = "starts_at", .kind = JS_TIME, .offset = AT(key.starts_at_ms)},
     {.name = "home",      .kind = JS_NAME, .offset = AT(home), .optional = true, .nullable = true},
+    {.name = "ends_at",   .kind = JS_TIME, .offset = AT(ends_at_ms), .optional = true},
     AMOUNT(sent), AMOUNT(received), AMOUNT(want), AMOUNT(lack), AMOUNT(burn), AMOUNT(free),
     AMOUNT(spent), AMOUNT(rate_milli), AMOUNT(version),
     {.name = "total_max", .kind = JS_I64,  .offset = AT(row.total_max), .max = UNITS_MAX,
@@ -93,6 +94,8 @@ static void write_row(struct js_writer *w, const struct told_row *r)
     js_text(w, "peer", r->peer);
     js_text(w, "cap", r->key.cap);
     js_time(w, "starts_at", r->key.starts_at_ms);
+    if (r->ends_at_ms > 0)
+        js_time(w, "ends_at", r->ends_at_ms);
     js_text(w, "home", r->home[0] == '\0' ? NULL : r->home);
     js_i64(w, "sent", r->row.sent);
     js_i64(w, "received", r->row.received);

@@ -83,9 +83,8 @@ static void retarget(struct store_pool *p, const struct peers *peers, const stru
 }
 
 /*
- * What the pool becomes.  A window that is over mints nothing and burns
- * nothing.  One that has another home than before is over: its units were
- * minted by somebody else.
+ * What the pool becomes.  A window that is over takes no new total.  One that
+ * has another home than before is over: its units were minted by somebody else.
  */
 static void change(struct store_pool *p, const struct peers *peers, const struct known *known,
                    const struct announcement *a, struct units_moved *ret)

@@ -26,6 +26,7 @@ static const size_t pool_counters[] = {
     offsetof(struct pool, wanted_elsewhere),
     offsetof(struct pool, spent_elsewhere),
     offsetof(struct pool, rate_milli),
+    offsetof(struct pool, heard_max),
 };
 
 static const size_t pool_settings[] = {
@@ -139,7 +140,7 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
                   "SELECT k.i, p.requested, p.minted, p.burned, p.granted, p.returned,"
                   "       p.consumed, p.refunded, p.presumed, p.wanted, p.recalled_at_ms,"
                   "       p.requested_max, p.received, p.sent, p.wanted_elsewhere,"
-                  "       p.spent_elsewhere, p.rate_milli,"
+                  "       p.spent_elsewhere, p.rate_milli, p.heard_max,"
                   "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
                   "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms,"
@@ -239,13 +240,14 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
         "       recalled_at_ms = k.recalled_at_ms, requested_max = k.requested_max,"
         "       received = k.received, sent = k.sent, wanted_elsewhere = k.wanted_elsewhere,"
         "       spent_elsewhere = k.spent_elsewhere, rate_milli = k.rate_milli,"
+        "       heard_max = k.heard_max,"
         "       changes = p.changes + 1"
         "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-        "              $17, $18)"
+        "              $17, $18, $19)"
         "       AS k (cap, starts_at_ms, requested, minted, burned, granted, returned,"
         "             consumed, refunded, presumed, wanted, recalled_at_ms, requested_max,"
         "             received, sent, wanted_elsewhere, spent_elsewhere,"
-        "             rate_milli)" STORE_POOL_PLACE,
+        "             rate_milli, heard_max)" STORE_POOL_PLACE,
         values.params, values.count, NULL, e);
 }
 

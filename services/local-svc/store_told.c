@@ -11,7 +11,7 @@
 
 /* What a row that is told is made of. */
 struct source {
-    int64_t starts_at_ms, changes;
+    int64_t starts_at_ms, ends_at_ms, changes;
     struct pool pool;
     struct trade_peer peer;
     struct trade_ask asked;
@@ -19,16 +19,18 @@ struct source {
 
 /* clang-format off */
 #define COLUMNS                                                                                    \
-    "r.cap, r.peer, coalesce(p.home, ''), calendar.to_ms(r.starts_at), p.changes,"                 \
-    " p.requested_max,"                                                                            \
+    "r.cap, r.peer, coalesce(p.home, ''), calendar.to_ms(r.starts_at),"                            \
+    " calendar.to_ms(p.ends_at), p.changes,"                                                       \
+    " p.requested_max, p.heard_max,"                                                               \
     " p.minted, p.burned, p.received, p.sent, p.granted, p.returned, p.consumed, p.refunded,"      \
     " p.presumed, p.rate_milli,"                                                                   \
     " r.sent, r.received, r.echoed, r.asked_want, r.asked_lack, r.asked_burn"
 
 /* In the order of COLUMNS, from the fourth on. */
 static const size_t members[] = {
-    offsetof(struct source, starts_at_ms),  offsetof(struct source, changes),
-    offsetof(struct source, pool.requested_max),
+    offsetof(struct source, starts_at_ms),  offsetof(struct source, ends_at_ms),
+    offsetof(struct source, changes),
+    offsetof(struct source, pool.requested_max), offsetof(struct source, pool.heard_max),
     offsetof(struct source, pool.minted),   offsetof(struct source, pool.burned),
     offsetof(struct source, pool.received), offsetof(struct source, pool.sent),
     offsetof(struct source, pool.granted),  offsetof(struct source, pool.returned),
@@ -56,6 +58,7 @@ static void load_row(const struct db_rows *rows, int row, struct told_row *ret)
     columns_read(rows, row, TEXTS, members, COUNT(members), &s);
     *ret = (struct told_row){
         .key.starts_at_ms = s.starts_at_ms,
+        .ends_at_ms = s.ends_at_ms,
         .row = trade_row_for(&s.pool, &s.peer, &s.asked, s.changes),
         .echoed = s.peer.echoed,
     };

@@ -9,6 +9,8 @@
 #include "common/base/log.h"
 #include "services/local-svc/trading.h"
 
+#define OVER_MS 600000 /* calendar time after a window's end */
+
 const char *const trade_outcome_names[] = {
 #define X(outcome, name) name,
     TRADE_OUTCOMES(X)
@@ -19,8 +21,9 @@ struct work {
     struct trade_batch *batch;
     struct store_pool *pools; /* distinct, by key */
     size_t pools_count;
-    size_t *pool_of; /* of each row */
-    bool *must_hear; /* of each pool: the sender of the rows */
+    size_t *pool_of;     /* of each row */
+    bool *must_hear;     /* of each pool: the sender of the rows */
+    int64_t calendar_ms; /* calendar time; 0: not needed */
     struct store_peer *peers;
 };
 
@@ -108,12 +111,19 @@ static bool lacks_news(const struct told_row *told, const struct store_pool *p,
             !trade_is_within(p->now_ms - q->told_at_ms, TRADE_TELL_EVERY_MS));
 }
 
+/* A window that has not come until long after its end will never come: it ended while we were away.
+ */
+static bool is_over(const struct work *w, const struct told_row *told)
+{
+    return told->ends_at_ms > 0 && w->calendar_ms > told->ends_at_ms + OVER_MS;
+}
+
 static enum trade_outcome receive(struct work *w, const struct told_row *told, size_t pool)
 {
     struct store_pool *p = &w->pools[pool];
 
     if (!p->is_found)
-        return OUTCOME_UNKNOWN;
+        return is_over(w, told) ? OUTCOME_OVER : OUTCOME_UNKNOWN;
     if (!is_same_home(w->batch, p, told))
         return OUTCOME_OTHER_HOME;
     struct store_peer *q = &p->peers[w->batch->from];
@@ -194,7 +204,8 @@ static void collect_answers(struct work *w)
         if (w->must_hear[i])
             b->answers[b->answers_count++] = row_for(w, &w->pools[i]);
     for (size_t i = 0; i < b->count; i++)
-        if (b->outcomes[i] == OUTCOME_OTHER_HOME && b->rows[i].row.sent > b->rows[i].echoed)
+        if ((b->outcomes[i] == OUTCOME_OTHER_HOME || b->outcomes[i] == OUTCOME_OVER) &&
+            b->rows[i].row.sent > b->rows[i].echoed)
             b->answers[b->answers_count++] = gone(b, &b->rows[i]);
 }
 
@@ -215,12 +226,30 @@ static bool load(struct db_conn *c, const struct peers *peers, struct store_pool
     return store_peers_load(c, peers, pools, count, rows, e);
 }
 
+/* Only for windows that are not here. */
+static bool look_at_calendar(struct db_conn *c, struct work *w, struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+    bool all_here = true;
+
+    for (size_t i = 0; i < w->pools_count; i++)
+        all_here = all_here && w->pools[i].is_found;
+    w->calendar_ms = 0;
+    if (all_here)
+        return true;
+    if (!db_query(c, "SELECT calendar.to_ms(calendar.now())", DB_NO_ARGS, &rows, e))
+        return false;
+    w->calendar_ms = db_get_i64(rows, 0, 0);
+    return true;
+}
+
 static bool trade_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct work *w = arg;
     const struct peers *peers = w->batch->peers;
 
-    if (!store_by_key(c, e) || !load(c, peers, w->pools, w->pools_count, w->peers, e))
+    if (!store_by_key(c, e) || !load(c, peers, w->pools, w->pools_count, w->peers, e) ||
+        !look_at_calendar(c, w, e))
         return false;
     receive_all(w);
     collect_answers(w);

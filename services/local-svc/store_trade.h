@@ -17,6 +17,7 @@
     X(OUTCOME_APPLIED,    "applied")                                               \
     X(OUTCOME_ABSURD,     "absurd")     /* refused: no honest data centre claims so */ \
     X(OUTCOME_OTHER_HOME, "other_home") /* the window of this start is another one */  \
+    X(OUTCOME_OVER,       "over")       /* it never was here, and is over */           \
     X(OUTCOME_UNKNOWN,    "unknown")    /* no such window here, perhaps not yet */
 /* clang-format on */
 

@@ -15,6 +15,7 @@ struct told_row {
     struct window_key key;
     char peer[NAME_SIZE]; /* the data centre that is to hear it */
     char home[NAME_SIZE]; /* of the units; "": the data centre that tells */
+    int64_t ends_at_ms;   /* calendar time of the window's end; 0: not said */
     struct trade_row row;
     /* Of row.sent, what the receiver is known to know of.  It says so again if it knows more. */
     int64_t echoed;

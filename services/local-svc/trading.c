@@ -23,18 +23,21 @@ static void tell(struct store_pool *p, struct store_peer *q)
     q->is_to_be_told = true;
 }
 
+/* As many of them as can be sent. */
 static void send_units(struct store_pool *p, struct store_peer *q, int64_t units)
 {
-    if (units == 0)
+    int64_t n = min_i64(units, trade_sendable(&p->pool, &q->row));
+
+    if (n == 0)
         return;
-    trade_send(&p->pool, &q->row, units, p->now_ms);
+    trade_send(&p->pool, &q->row, n, p->now_ms);
     tell(p, q);
 }
 
 void trading_share(struct store_pool *p, const struct peers *peers, int64_t minted)
 {
     for (size_t j = 0; j < peers->count; j++)
-        send_units(p, &p->peers[j], min_i64(peers_share(peers, minted, j), pool_free(&p->pool)));
+        send_units(p, &p->peers[j], peers_share(peers, minted, j));
 }
 
 /* The index of the window's home; -1: that is here, or not one of the others. */
@@ -86,7 +89,9 @@ static void ask(struct store_pool *p, struct store_peer *q, const struct trade_a
     if (is_answered)
         note_told(p, q);
     trade_note_ask(&q->row, now, p->now_ms);
-    q->is_changed = q->is_changed || memcmp(&q->asked, now, sizeof(*now)) != 0;
+    /* Other words are a newer row, also where it is left to a round to tell them. */
+    if (memcmp(&q->asked, now, sizeof(*now)) != 0)
+        p->is_changed = q->is_changed = true;
     q->asked = *now;
 }
 

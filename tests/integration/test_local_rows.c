@@ -92,8 +92,8 @@ static int64_t pool(struct world *w, int dc, const char *cap, const char *member
 /* What a data centre has of the window in all, in pool, slices and spent. */
 static int64_t holding(struct world *w, int dc, const char *cap)
 {
-    return pool(w, dc, cap, "minted") - pool(w, dc, cap, "burned") +
-           pool(w, dc, cap, "received") - pool(w, dc, cap, "sent");
+    return pool(w, dc, cap, "minted") - pool(w, dc, cap, "burned") + pool(w, dc, cap, "received") -
+           pool(w, dc, cap, "sent");
 }
 
 static void expect_clean_audits(struct world *w)
@@ -685,6 +685,24 @@ Test(local_rows, what_no_honest_data_centre_claims_is_refused_and_changes_nothin
     }
     cr_expect_eq(w.bag_count, 0);
     expect_clean_audits(&w);
+}
+
+/* It ended while this data centre was away: nobody needs to be told of its units for ever. */
+Test(local_rows, units_of_a_window_that_never_was_here_and_is_over_are_gone)
+{
+    auto_world struct world w;
+    static const char row[] =
+        "{\"peer\":\"a\",\"cap\":\"old\",\"starts_at\":\"2020-01-01T00:00:00Z\",\"ends_at\":"
+        "\"2020-01-02T00:00:00Z\",\"sent\":7,\"received\":0,\"want\":0,\"lack\":0,\"burn\":0,"
+        "\"free\":0,\"spent\":0,\"rate_milli\":0,\"version\":1,\"echoed\":0}";
+
+    start_a(&w);
+    cr_expect_str_eq(post_row(&w, 1, 0, row), "over");
+    cr_assert_eq(w.bag_count, 1);
+    cJSON *answer = cJSON_Parse(w.bag[0].row);
+    cr_expect_eq(member(answer, "received")->valuedouble, 7);
+    cr_expect_str_eq(member(answer, "home")->valuestring, "b");
+    cJSON_Delete(answer);
 }
 
 Test(local_rows, a_row_of_a_window_not_yet_known_is_to_be_told_again)
