@@ -44,6 +44,9 @@ bool bus_url_check(const char *url, const char *ca, struct err *e)
     if ((strncmp(url, "amqp://", 7) != 0 && strncmp(url, "amqps://", 8) != 0) ||
         amqp_parse_url(copy, &info) != AMQP_STATUS_OK)
         return err_set(e, ERR_INVALID, "must be amqp[s]://[user[:password]@]host[:port][/vhost]");
+    /* A slash at the end says so, and no broker has such a one. */
+    if (info.vhost[0] == '\0')
+        return err_set(e, ERR_INVALID, "has an empty vhost: leave out the / at the end");
     if (info.ssl && (!ca || *ca == '\0'))
         return err_set(e, ERR_INVALID, "amqps needs the certificates of an authority");
     if (info.ssl && is_address(info.host))

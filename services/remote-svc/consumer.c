@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/clk.h"
 #include "common/base/log.h"
 #include "common/io/js.h"
 #include "services/remote-svc/app.h"
@@ -11,6 +12,7 @@
 #define QUEUE_MESSAGES_MAX 10000
 #define QUEUE_BYTES_MAX (INT64_C(256) * 1024 * 1024)
 #define TIMEOUT_MS 3000
+#define META_AWAY_MS 5000
 #define REPLY_MAX (INT64_C(4) * 1024 * 1024)
 
 struct consumer {
@@ -18,6 +20,7 @@ struct consumer {
     struct httpc *http; /* of the receiver's thread */
     char queue[NAME_SIZE + 16];
     struct bus_receiver *receiver;
+    int64_t meta_away_until_ms; /* it did not answer: it is not asked before */
 };
 
 /* ---- what is wrong with a message */
@@ -97,9 +100,12 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
     buf_add(&body, definitions.text, definitions.len);
     buf_str(&body, "}");
     (void)snprintf(url, sizeof(url), "%s/peers/%s/definitions", c->app->config.meta_url, from);
+    /* They are told again until they are applied: rows need not wait behind them. */
+    if (clk_now_ms() < c->meta_away_until_ms)
+        return true;
     if (!fetch_with(c->http, "PUT", url, &body, TIMEOUT_MS, &reply, &answer, &e)) {
-        /* They are told again until they are applied: rows need not wait behind them. */
         (void)refused_by(c, "meta_svc", link, &e);
+        c->meta_away_until_ms = clk_now_ms() + (err_is_retryable(e.kind) ? META_AWAY_MS : 0);
         return true;
     }
     if (span_member_i64(answer, "applied_revision", &applied))

@@ -426,5 +426,6 @@ Test(bus, odd_urls_are_refused)
     cr_assert(!bus_url_check("amqps://10.0.0.1", "ca.pem", &e), "an address has no certificate");
     cr_assert(!bus_url_check("http://host", NULL, &e));
     cr_assert(!bus_url_check("amqp://host:notaport", NULL, &e));
+    cr_assert(!bus_url_check("amqp://host/", NULL, &e), "no broker has an empty vhost");
     cr_assert(!bus_url_check("", NULL, &e));
 }
