@@ -255,6 +255,8 @@ Test(scenario, s0494_a_raise_that_is_not_known_yet_does_not_stop_the_trade)
     cap_put(s->at[EAST], (struct cap){"s0494", .total = 200});
     eventually(at_pool(s->at[EAST], "s0494", TODAY, "minted") == 200);
     cr_expect_eq(spend(s->at[WEST]->servers[0], "s0494", 40), 40);
+    /* It knows of a total of 100, and others have heard of more: that is no certain no. */
+    cr_expect_eq(consume(s->at[WEST], 0, "s0494", 1).verdict, VERDICT_UNREACHABLE);
 
     dc_restart(s->at[WEST]->dc, DC_META, 0);
     eventually(take(s->at[WEST]->servers[0], "s0494", 1) == VERDICT_GRANTED);
