@@ -25,7 +25,7 @@
     X(ERR_USED_UP,         "quota-exceeded",        429, "Not enough units are left", false)          \
     X(ERR_INTERNAL,        "internal",              500, "A bug, or a broken dependency", false)      \
     X(ERR_UNAVAILABLE,     "unavailable",           503, "Cannot be reached right now", true)         \
-    X(ERR_TIMEOUT,         "timeout",               504, "The deadline passed, the outcome is unknown", true)
+    X(ERR_TIMEOUT,         "timeout",               503, "The deadline passed, the outcome is unknown", true)
 /* clang-format on */
 
 enum err_kind {
