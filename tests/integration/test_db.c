@@ -640,7 +640,8 @@ static struct hosts hosts_start(void)
     pg_exec(pg_conninfo(h.second), "CREATE TABLE t (n int)");
     become_read_only(h.second, true);
     snprintf(h.conninfo, sizeof(h.conninfo),
-             "host=127.0.0.1,127.0.0.1 port=%" PRId64 ",%" PRId64 " user=volumecap dbname=volumecap",
+             "host=127.0.0.1,127.0.0.1 port=%" PRId64 ",%" PRId64
+             " user=volumecap dbname=volumecap",
              pg_port(h.first), pg_port(h.second));
     return h;
 }
@@ -655,11 +656,10 @@ static void hosts_done(struct hosts *h)
 /* The port of who answers; the statement writes. */
 static int64_t port_of_writer(struct db *db)
 {
-    auto_rows struct db_rows *rows =
-        ask(db,
-            "WITH w AS (INSERT INTO t VALUES (1))"
-            " SELECT current_setting('port')::bigint",
-            DB_NO_ARGS);
+    auto_rows struct db_rows *rows = ask(db,
+                                         "WITH w AS (INSERT INTO t VALUES (1))"
+                                         " SELECT current_setting('port')::bigint",
+                                         DB_NO_ARGS);
 
     return db_get_i64(rows, 0, 0);
 }
