@@ -50,6 +50,12 @@ void pg_freeze(struct pg *pg); /* SIGSTOP to all of them: connected, and silent 
 void pg_thaw(struct pg *pg);
 void pg_restart(struct pg *pg); /* on the same port, after pg_stop() or pg_kill() */
 
+/*
+ * From now on COMMIT waits for a synchronous standby of that name, for
+ * "nobody" for ever; "": soon for none any more.
+ */
+void pg_wait_for_standby(const struct pg *pg, const char *name);
+
 /* Stops it and removes a scratch folder; one that outlives us is only forgotten. */
 struct pg *pg_free(struct pg *pg);
 CLEANUP_DEFINE(pg_cluster, struct pg, pg_free)

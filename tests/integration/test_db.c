@@ -820,12 +820,6 @@ Test(hosts, a_listener_follows_when_its_server_is_frozen)
 
 /* What is committed here and not yet there. */
 
-static void wait_for_standby(const struct pg *pg, const char *name)
-{
-    pg_exec(pg_conninfo(pg), "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
-    pg_exec(pg_conninfo(pg), "SELECT pg_reload_conf()");
-}
-
 /* 1 if the row can be seen, which it must not before the standby has it. */
 static int64_t rows_of(const struct pg *pg)
 {
@@ -849,7 +843,7 @@ Test(sync, a_commit_that_no_standby_has_is_an_unknown_outcome_whatever_the_limit
     struct err e = {0};
 
     pg_exec(pg_conninfo(pg), "CREATE TABLE t (n int)");
-    wait_for_standby(pg, "nobody");
+    pg_wait_for_standby(pg, "nobody");
     snprintf(conninfo, sizeof(conninfo), "%s options='-c statement_timeout=100'", pg_conninfo(pg));
     cr_assert(db_session_new(conninfo, 1000, &s, &e), "%s", e.msg);
     cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
@@ -857,6 +851,6 @@ Test(sync, a_commit_that_no_standby_has_is_an_unknown_outcome_whatever_the_limit
     cr_expect_eq(e.kind, ERR_TIMEOUT, "%s", e.msg);
     cr_expect_eq(rows_of(pg), 0, "nobody may act on what may be undone");
 
-    wait_for_standby(pg, "");
+    pg_wait_for_standby(pg, "");
     cr_expect(harness_await(has_row, pg, WAIT_MS));
 }

@@ -79,6 +79,22 @@ static void asker_stop(struct asker *a)
 
 /* ---- a failover */
 
+/* A coordinator's session dies with the primary, and so does its lock, but not the epoch. */
+static int64_t epoch_of_primary(struct client *coordinator)
+{
+    static const struct call call = {.method = "GET", .path = "/leadership"};
+    struct answer answer = {0};
+    struct err e;
+
+    if (!client_call(coordinator, &call, &answer, &e) || answer.status != 200)
+        return 0;
+    const char *state =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer.json, "state"));
+    if (!state || strcmp(state, "primary") != 0)
+        return 0;
+    return cJSON_GetObjectItemCaseSensitive(answer.json, "epoch")->valueint;
+}
+
 /* "Cannot be reached right now, try again in so many seconds." */
 static bool is_put_off(struct client *c, const char *path)
 {
@@ -315,13 +331,29 @@ static void s0562_every_definition_that_was_answered_is_there(struct patroni *p,
     cr_expect(audit_is_clean(s));
 }
 
+/* Of a role that nobody of this data centre has. */
+static struct svc *start_coordinator(const struct patroni *p)
+{
+    static const char *const env[] = {"COORDINATOR_ROLE=remote-svc", NULL};
+
+    return svc_start(&(struct svc_options){.name = "coordinator",
+                                           .prefix = "COORDINATOR",
+                                           .conninfo = patroni_conninfo(p),
+                                           .env = env});
+}
+
 Test(scenario, s0560_a_failover_to_the_synchronous_standby_loses_nothing, .timeout = 400)
 {
     auto_patroni struct patroni *p = patroni_start();
     auto_scene struct scene *s =
         scene_start(&(struct dc_options){.servers = SERVERS, .conninfo = patroni_conninfo(p)});
 
+    auto_svc struct svc *coordinator = start_coordinator(p);
+    int64_t epoch = 0;
+
+    eventually((epoch = epoch_of_primary(svc_client(coordinator))) > 0);
     s0561_no_one_is_refused_who_has_a_slice(p, s);
+    eventually(epoch_of_primary(svc_client(coordinator)) > epoch);
     patroni_revive(p);
     s0562_every_definition_that_was_answered_is_there(p, s);
 }
