@@ -1,7 +1,6 @@
 #include "tests/harness/patroni.h"
 
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -173,16 +172,11 @@ static void start_member(struct patroni *p, int i)
 
 static bool takes_writes(const struct member *m)
 {
-    char conninfo[200];
+    char conninfo[160];
 
     (void)snprintf(conninfo, sizeof(conninfo),
-                   "host=127.0.0.1 port=%" PRId64 " user=volumecap dbname=postgres"
-                   " connect_timeout=2 target_session_attrs=read-write",
-                   m->port);
-    PGconn *pg = PQconnectdb(conninfo);
-    bool ok = PQstatus(pg) == CONNECTION_OK;
-    PQfinish(pg);
-    return ok;
+                   "host=127.0.0.1 port=%" PRId64 " user=volumecap dbname=postgres", m->port);
+    return pg_takes_writes(conninfo);
 }
 
 static struct member *primary_of(struct patroni *p)

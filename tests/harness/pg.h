@@ -77,6 +77,9 @@ void pg_exec(const char *conninfo, const char *sql, ...) __attribute__((format(p
 int64_t pg_i64(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));
 char *pg_text(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));
 
+/* Is there a server, and is it the one to write to?  Within 2 s for each host. */
+bool pg_takes_writes(const char *conninfo);
+
 /* The SQLSTATE that it fails with, "00000" if it does not; free() it. */
 char *pg_sqlstate(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));
 

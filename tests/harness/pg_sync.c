@@ -1,4 +1,4 @@
-/* pg_sync: a standby that is waited for; see pg.h. */
+/* pg_sync: standbys, and the one that takes writes; see pg.h. */
 
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -53,4 +53,16 @@ void pg_wait_for_standby(const struct pg *pg, const char *name)
     pg_exec(pg_conninfo(pg), "SELECT pg_reload_conf()");
     if (*name)
         await_force(pg_conninfo(pg));
+}
+
+bool pg_takes_writes(const char *conninfo)
+{
+    char full[320];
+
+    (void)snprintf(full, sizeof(full), "%s connect_timeout=2 target_session_attrs=read-write",
+                   conninfo);
+    PGconn *pg = PQconnectdb(full);
+    bool ok = PQstatus(pg) == CONNECTION_OK;
+    PQfinish(pg);
+    return ok;
 }
