@@ -108,5 +108,6 @@ enum err_kind err_kind_of_status(int status)
     for (size_t kind = ERR_NONE + 1; kind < KINDS_COUNT; kind++)
         if (kinds[kind].status == status)
             return (enum err_kind)kind;
-    return ERR_INTERNAL;
+    /* We say 503 of an unknown outcome; this is a gateway's word for it. */
+    return status == 504 ? ERR_TIMEOUT : ERR_INTERNAL;
 }

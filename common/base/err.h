@@ -25,7 +25,7 @@
     X(ERR_USED_UP,         "quota-exceeded",        429, "Not enough units are left", false)          \
     X(ERR_INTERNAL,        "internal",              500, "A bug, or a broken dependency", false)      \
     X(ERR_UNAVAILABLE,     "unavailable",           503, "Cannot be reached right now", true)         \
-    X(ERR_TIMEOUT,         "timeout",               504, "The deadline passed, the outcome is unknown", true)
+    X(ERR_TIMEOUT,         "timeout",               503, "The deadline passed, the outcome is unknown", true)
 /* clang-format on */
 
 enum err_kind {
@@ -64,5 +64,5 @@ const char *err_title(enum err_kind kind);
 int err_http_status(enum err_kind kind);
 bool err_is_retryable(enum err_kind kind);
 
-/* The kind that an HTTP status of a service of ours stands for; ERR_INTERNAL for others. */
+/* The kind that the HTTP status of a service of ours, or of a gateway, stands for; else ERR_INTERNAL. */
 enum err_kind err_kind_of_status(int status);

@@ -54,6 +54,10 @@ static enum db_outcome outcome_of_failure(const struct db_conn *c)
     return c->trouble == DB_TROUBLE_NONE ? DB_ROLLED_BACK : DB_RETRIED;
 }
 
+/*
+ * With synchronous replication the answer comes when a standby has it, or not
+ * at all: neither our limits nor the server's end that wait with a success.
+ */
 static enum db_outcome commit(struct db_conn *c, struct err *e)
 {
     if (command(c, "COMMIT", "COMMIT", e))
@@ -115,7 +119,8 @@ bool db_ping(struct db *db, struct err *e)
 
     if (!db_acquire(db, &c, e))
         return false;
-    bool ok = db_conn_query(c, "SELECT 1", DB_NO_ARGS, NULL, e);
+    bool ok = db_conn_query(c, "SELECT 1", DB_NO_ARGS, NULL, e) &&
+              (db_conn_is_of_use(c) || err_set(e, ERR_UNAVAILABLE, "database: it is read-only"));
     db_release(db, c);
     return ok;
 }

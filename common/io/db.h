@@ -4,6 +4,10 @@
  * db: PostgreSQL through libpq: a pool of connections, transactions, typed
  * parameters and rows.
  *
+ * The conninfo may name several hosts, of which one takes writes at a time.
+ * Whatever connects, connects to that one, and to the next one after a
+ * failover.  With synchronous replication, what was committed is there.
+ *
  * A connection belongs to one thread from the start of a transaction to its
  * end.  Statements are prepared once per connection, by the address of their
  * text: SQL must be a string literal.
@@ -117,7 +121,7 @@ int64_t db_get_i64(const struct db_rows *rows, int row, int column); /* CHECKs t
 bool db_get_bool(const struct db_rows *rows, int row, int column);
 const char *db_get_text(const struct db_rows *rows, int row, int column); /* borrowed */
 
-/* Is the database there?  For /readyz; a short query, bounded. */
+/* Is the database there, and does it take writes?  For /readyz; a short query, bounded. */
 MUST_CHECK bool db_ping(struct db *db, struct err *e);
 
 /*
@@ -155,7 +159,8 @@ CLEANUP_DEFINE(db_session, struct db_session, db_session_free)
 /*
  * A connection of its own that waits for NOTIFY on one channel; one thread.
  * Reconnects by itself; a reconnect counts as a notification, since some may
- * have been missed.
+ * have been missed.  A server that is frozen, or no longer the primary, is left
+ * within 7 s.
  */
 struct db_listener;
 MUST_CHECK bool db_listen(const char *conninfo, const char *channel, struct db_listener **ret,

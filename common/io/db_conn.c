@@ -219,10 +219,24 @@ bool db_conn_script(struct db_conn *c, const char *sql, int64_t timeout_ms, PGre
     return finish(c, PQsendQuery(c->pg, sql), timeout_ms, ret, e);
 }
 
-bool db_conn_is_idle(const struct db_conn *c)
+/* As the server said with its last answer; no question is asked. */
+static bool is_on(const struct db_conn *c, const char *parameter)
+{
+    const char *value = PQparameterStatus(c->pg, parameter);
+
+    return value && strcmp(value, "on") == 0;
+}
+
+/* Whoever reads at a server that is no longer the primary reads what was. */
+static bool is_read_only(const struct db_conn *c)
+{
+    return is_on(c, "in_hot_standby") || is_on(c, "default_transaction_read_only");
+}
+
+bool db_conn_is_of_use(const struct db_conn *c)
 {
     return c->trouble != DB_TROUBLE_LOST && PQstatus(c->pg) == CONNECTION_OK &&
-           PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+           PQtransactionStatus(c->pg) == PQTRANS_IDLE && !is_read_only(c);
 }
 
 bool db_conn_new(const struct db_settings *s, struct db_conn **ret, struct err *e)

@@ -71,8 +71,11 @@ struct db_conn *db_conn_free(struct db_conn *c);
 CLEANUP_DEFINE(db_conn, struct db_conn, db_conn_free)
 #define auto_db_conn CLEANUP(db_conn)
 
-/* Connected, outside any transaction, nothing under way: another thread may have it. */
-bool db_conn_is_idle(const struct db_conn *c);
+/*
+ * Connected to a server that takes writes, outside any transaction, nothing
+ * under way: another thread may have it.
+ */
+bool db_conn_is_of_use(const struct db_conn *c);
 
 MUST_CHECK bool db_conn_query(struct db_conn *c, const char *sql, const struct db_param *params,
                               size_t count, PGresult **ret, struct err *e);

@@ -16,6 +16,8 @@
 #define CHANNEL_SIZE 64 /* PostgreSQL's own limit on names */
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS 1000
+#define QUIET_MS 5000 /* then the server is asked whether it is still the one to listen to */
+#define CHECK_MS 2000
 
 struct db_listener {
     struct db_settings *settings;
@@ -24,6 +26,7 @@ struct db_listener {
     int wake;              /* an eventfd: the only member that other threads touch */
     int64_t pause_ms;      /* the next one, before connecting again */
     int64_t not_before_ms; /* no connecting before */
+    int64_t check_at_ms;
     struct prng prng;
 };
 
@@ -110,7 +113,26 @@ static bool reconnect(struct db_listener *l)
         return false;
     }
     l->pause_ms = PAUSE_FIRST_MS;
+    l->check_at_ms = clk_now_ms() + QUIET_MS;
     return true;
+}
+
+/*
+ * A server that is frozen, or no longer the primary, keeps the connection and
+ * never says anything again.
+ */
+static void check(struct db_listener *l)
+{
+    struct err e = {0};
+    bool answers = db_conn_script(l->conn, "SELECT 1", CHECK_MS, NULL, &e);
+
+    l->check_at_ms = clk_now_ms() + QUIET_MS;
+    if (answers && db_conn_is_of_use(l->conn))
+        return;
+    log_event(LOG_WARN, "db.listen_lost",
+              log_str("error", answers ? "the server has become read-only" : e.msg),
+              log_str("then", "will connect again"));
+    l->conn = db_conn_free(l->conn);
 }
 
 static bool take_notifications(struct db_listener *l)
@@ -125,6 +147,8 @@ static bool take_notifications(struct db_listener *l)
         any = true;
         PQfreemem(n);
     }
+    if (any)
+        l->check_at_ms = clk_now_ms() + QUIET_MS;
     return any;
 }
 
@@ -146,6 +170,8 @@ bool db_listener_wait(struct db_listener *l, int64_t timeout_ms)
     int64_t deadline_ms = clk_now_ms() + timeout_ms;
 
     do {
+        if (l->conn && clk_now_ms() >= l->check_at_ms)
+            check(l);
         bool connected = l->conn != NULL;
 
         if (!connected && clk_now_ms() >= l->not_before_ms && reconnect(l))
@@ -153,7 +179,7 @@ bool db_listener_wait(struct db_listener *l, int64_t timeout_ms)
         /* Notifications may have come along with an earlier answer. */
         if (connected && take_notifications(l))
             return true;
-        if (wait_until(l, l->conn ? deadline_ms : min_i64(deadline_ms, l->not_before_ms)))
+        if (wait_until(l, min_i64(deadline_ms, l->conn ? l->check_at_ms : l->not_before_ms)))
             return true;
     } while (clk_now_ms() < deadline_ms);
     return l->conn && take_notifications(l);

@@ -203,7 +203,7 @@ static void drop(struct db *db, struct db_conn *c)
 
 void db_release(struct db *db, struct db_conn *c)
 {
-    if (db_conn_is_idle(c))
+    if (db_conn_is_of_use(c))
         keep(db, c);
     else
         drop(db, c);

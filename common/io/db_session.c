@@ -91,7 +91,7 @@ bool db_session_tx(struct db_session *s, db_tx_fn *fn, void *arg, struct err *e)
         return err_set(e, ERR_UNAVAILABLE, "database: not connected");
     s->conn->trouble = DB_TROUBLE_NONE;
     enum db_outcome outcome = db_run(s->conn, fn, arg, e);
-    if (!db_conn_is_idle(s->conn))
+    if (!db_conn_is_of_use(s->conn))
         db_session_close(s);
     return outcome == DB_COMMITTED;
 }

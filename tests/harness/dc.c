@@ -78,21 +78,39 @@ static void make_folder(const struct dc *dc)
         harness_fail("cannot make %s: %s", dc->folder, strerror(errno));
 }
 
-static void start_database(struct dc *dc, const struct dc_options *o)
+static void start_cluster(struct dc *dc, bool fsync)
 {
     char folder[DC_PATH_SIZE];
 
     dc_path(dc, "postgresql", "", folder);
-    dc->pg = pg_start(
-        &(struct pg_options){.folder = folder, .fsync = o->fsync, .outlives = dc->outlives});
-    dc->conninfo = strdup(pg_conninfo(dc->pg));
+    dc->pg =
+        pg_start(&(struct pg_options){.folder = folder, .fsync = fsync, .outlives = dc->outlives});
+}
+
+/* Where it stands among several hosts is for the services to find out; here it is said. */
+static void set_calendar(const struct dc *dc, const char *instant, int64_t speed)
+{
+    char conninfo[DC_PATH_SIZE];
+
+    CHECK(snprintf(conninfo, sizeof(conninfo), "%s target_session_attrs=read-write", dc->conninfo) <
+          (int)sizeof(conninfo));
+    pg_exec(conninfo, "SELECT calendar.set(%s, %lld)", instant, (long long)speed);
+}
+
+static void start_database(struct dc *dc, const struct dc_options *o)
+{
+    char instant[64];
+
+    if (!o->conninfo)
+        start_cluster(dc, o->fsync);
+    dc->conninfo = strdup(o->conninfo ? o->conninfo : pg_conninfo(dc->pg));
     CHECK(dc->conninfo != NULL);
     pg_migrate(dc->conninfo);
+    (void)snprintf(instant, sizeof(instant), "'%s'", o->calendar ? o->calendar : "");
     if (o->calendar)
-        pg_exec(dc->conninfo, "SELECT calendar.set('%s', %lld)", o->calendar,
-                (long long)max_i64(1, o->speed));
+        set_calendar(dc, instant, max_i64(1, o->speed));
     else if (o->speed)
-        pg_exec(dc->conninfo, "SELECT calendar.set(now(), %lld)", (long long)o->speed);
+        set_calendar(dc, "now()", o->speed);
 }
 
 static void add_processes(struct dc *dc, const struct dc_options *o)
@@ -182,10 +200,11 @@ static void heal_database(struct dc *dc)
     char folder[DC_PATH_SIZE];
     const char *port = strstr(dc->conninfo, "port=");
 
-    if (dc_postmaster(dc) != 0)
+    dc_path(dc, "postgresql", "", folder);
+    /* Without the folder the database is others'. */
+    if (dc_postmaster(dc) != 0 || access(folder, F_OK) != 0)
         return;
     dc->pg = pg_free(dc->pg);
-    dc_path(dc, "postgresql", "", folder);
     dc->pg = pg_start(&(struct pg_options){
         .folder = folder, .port = port ? atoi(port + strlen("port=")) : 0, .outlives = true});
 }

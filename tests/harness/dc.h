@@ -24,10 +24,12 @@
 enum dc_kind { DC_LOCAL, DC_INTERVAL, DC_META, DC_REMOTE, DC_SERVER, DC_KINDS };
 
 struct dc_options {
-    const char *folder;     /* made if missing, kept afterwards; NULL: scratch */
-    int locals;             /* replicas of local-svc; 0: 1 */
-    int servers;            /* 0: 1 */
-    int remotes;            /* remote-svc; 0: none, it is the only data centre */
+    const char *folder; /* made if missing, kept afterwards; NULL: scratch */
+    int locals;         /* replicas of local-svc; 0: 1 */
+    int servers;        /* 0: 1 */
+    int remotes;        /* remote-svc; 0: none, it is the only data centre */
+    const char
+        *conninfo; /* a database that others start and stop, empty; NULL: a cluster of its own */
     const char *calendar;   /* where calendar time starts, "2015-05-17T10:00:00Z"; NULL: now */
     int64_t speed;          /* calendar seconds in a real one; 0: 1 */
     const char *const *env; /* "LOCAL_SUSPECT_MS=500", for all services; NULL-terminated */
@@ -67,7 +69,7 @@ struct dc *dc_forget(struct dc *dc);
 
 const char *dc_folder(const struct dc *dc);
 const char *dc_conninfo(const struct dc *dc);
-struct pg *dc_pg(const struct dc *dc); /* NULL if attached */
+struct pg *dc_pg(const struct dc *dc); /* NULL if attached, or others' */
 int dc_count(const struct dc *dc, enum dc_kind kind);
 const char *dc_service(enum dc_kind kind);                          /* "local-svc" */
 const char *dc_name(const struct dc *dc, enum dc_kind kind, int i); /* "server-2" */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "tests/harness/postmaster.h"
 
 /*
  * Lines "number N", "conninfo TEXT", "env NAME=VALUE" and "process KIND PID PORT" for each, and
@@ -85,6 +86,6 @@ pid_t dc_postmaster(const struct dc *dc)
 {
     char path[DC_PATH_SIZE];
 
-    dc_path(dc, "postgresql/data/postmaster.pid", "", path);
-    return pid_in(path, "postgres");
+    dc_path(dc, "postgresql/data", "", path);
+    return postmaster_pid(path);
 }

@@ -116,6 +116,7 @@ struct heard local_topup(struct client *c, const struct speaker *s, const char *
     if (!client_call(c, &call, &answer, &e))
         return heard;
     heard.status = answer.status;
+    heard.retry_after_s = answer.reply->retry_after_s;
     if (answer.status == 200)
         decode_heard(answer.json, &heard);
     return heard;

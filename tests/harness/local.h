@@ -41,7 +41,8 @@ struct said {
 };
 
 struct heard {
-    int status; /* 0: no answer came; the rest is only there with 200 */
+    int status;            /* 0: no answer came; the rest is only there with 200 */
+    int64_t retry_after_s; /* with any answer; -1: none */
     int64_t granted, keep, left, starts_in_ms, ends_in_ms; /* keep: UNITS_MAX for null */
     char state[16];
 };

@@ -6,11 +6,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "tests/harness/postmaster.h"
 #include "tests/harness/proc.h"
 
 #ifndef PG_BIN
@@ -185,41 +185,15 @@ void pg_stop(struct pg *pg)
     pg->server = proc_free(pg->server);
 }
 
-/*
- * The segment of System V shared memory that it uses, -1 if there is none: the
- * seventh line of the postmaster's pid file has its key and id.
- */
-static int segment_of(const struct pg *pg)
-{
-    char path[4200], line[128] = "";
-    int id = -1;
-
-    snprintf(path, sizeof(path), "%s/postmaster.pid", pg->data);
-    FILE *f = fopen(path, "re");
-    for (int i = 0; f && i < 7 && fgets(line, sizeof(line), f); i++)
-        continue;
-    if (f)
-        fclose(f);
-    return f && sscanf(line, "%*u %d", &id) == 1 ? id : -1;
-}
-
-static bool is_detached(void *arg)
-{
-    const int *id = arg;
-    struct shmid_ds segment;
-
-    return *id < 0 || shmctl(*id, IPC_STAT, &segment) != 0 || segment.shm_nattch == 0;
-}
-
 /* The next start on the same data is refused while a backend has not quite died yet. */
 void pg_kill(struct pg *pg)
 {
-    int segment = segment_of(pg);
+    int segment = postmaster_segment(pg->data);
 
     if (pg->server)
         proc_kill(pg->server);
     pg->server = proc_free(pg->server);
-    if (!harness_await(is_detached, &segment, STOP_MS))
+    if (!harness_await(postmaster_is_detached, &segment, STOP_MS))
         fail_with_log(pg, "leaves backends behind");
 }
 
@@ -245,18 +219,6 @@ void pg_reap(struct pg *pg)
         (void)proc_is_running(pg->server);
 }
 
-/*
- * A killed postmaster leaves its segment behind, of which a host has only so
- * many; the next start on the same data would reuse it.
- */
-static void remove_segment(const struct pg *pg)
-{
-    int id = segment_of(pg);
-
-    if (id >= 0)
-        (void)shmctl(id, IPC_RMID, NULL);
-}
-
 /* At once, without a checkpoint, but tidily. */
 static void quit(struct pg *pg)
 {
@@ -265,7 +227,7 @@ static void quit(struct pg *pg)
     if (pg->server && !proc_wait(pg->server, STOP_MS, NULL))
         pg_kill(pg);
     if (pg->scratch)
-        remove_segment(pg);
+        postmaster_remove_segment(pg->data);
 }
 
 struct pg *pg_free(struct pg *pg)

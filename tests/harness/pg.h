@@ -51,6 +51,12 @@ void pg_thaw(struct pg *pg);
 void pg_restart(struct pg *pg); /* on the same port, after pg_stop() or pg_kill() */
 void pg_reap(struct pg *pg);    /* as dc_reap() */
 
+/*
+ * From now on COMMIT waits for a synchronous standby of that name, for
+ * "nobody" for ever; "": soon for none any more.
+ */
+void pg_wait_for_standby(const struct pg *pg, const char *name);
+
 /* Stops it and removes a scratch folder; one that outlives us is only forgotten. */
 struct pg *pg_free(struct pg *pg);
 CLEANUP_DEFINE(pg_cluster, struct pg, pg_free)
@@ -71,6 +77,9 @@ CLEANUP_DEFINE(pg_db, struct pg_db, pg_db_free)
 void pg_exec(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));
 int64_t pg_i64(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));
 char *pg_text(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));
+
+/* Is there a server, and is it the one to write to?  Within 2 s for each host. */
+bool pg_takes_writes(const char *conninfo);
 
 /* The SQLSTATE that it fails with, "00000" if it does not; free() it. */
 char *pg_sqlstate(const char *conninfo, const char *sql, ...) __attribute__((format(printf, 2, 3)));

@@ -176,7 +176,7 @@ void proc_signal(struct proc *p, int signal)
 }
 
 /* Parents are frozen before their children are read: so none is born unseen. */
-static void signal_tree(pid_t pid, int signal)
+void pid_signal_tree(pid_t pid, int signal)
 {
     char path[64];
     int child_pid = 0;
@@ -185,7 +185,7 @@ static void signal_tree(pid_t pid, int signal)
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
     FILE *f = fopen(path, "re");
     while (f && fscanf(f, "%d", &child_pid) == 1)
-        signal_tree(child_pid, signal);
+        pid_signal_tree(child_pid, signal);
     if (f)
         fclose(f);
     kill(pid, signal);
@@ -194,14 +194,14 @@ static void signal_tree(pid_t pid, int signal)
 void proc_signal_tree(struct proc *p, int signal)
 {
     if (proc_is_running(p))
-        signal_tree(p->pid, signal);
+        pid_signal_tree(p->pid, signal);
 }
 
 void proc_kill(struct proc *p)
 {
     if (!proc_is_running(p))
         return;
-    signal_tree(p->pid, SIGKILL);
+    pid_signal_tree(p->pid, SIGKILL);
     kill(-p->pid, SIGKILL);
     if (!proc_wait(p, KILL_MS, NULL))
         harness_fail("%s (%d) does not die", p->name, p->pid);

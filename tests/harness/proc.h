@@ -62,6 +62,9 @@ bool pid_is(pid_t pid, const char *program);
 /* The number in a pid file, if that program runs under it; else 0. */
 pid_t pid_in(const char *path, const char *program);
 
+/* To the process and all its descendants. */
+void pid_signal_tree(pid_t pid, int signal);
+
 /* Sends the signal, SIGKILL if that is not enough; nothing happens if it is not that program. */
 void pid_stop(pid_t pid, const char *program, int signal);
 

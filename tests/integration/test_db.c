@@ -615,3 +615,242 @@ Test(listener, reports_a_reconnect_and_hears_again)
     pg_exec(pg_conninfo(pg), "NOTIFY news");
     cr_assert(db_listener_wait(l, WAIT_MS));
 }
+
+/* Several hosts, of which one takes writes at a time. */
+
+struct hosts {
+    struct pg *first, *second;
+    char conninfo[200];
+};
+
+static void become_read_only(const struct pg *pg, bool read_only)
+{
+    pg_exec(pg_conninfo(pg), "ALTER SYSTEM SET default_transaction_read_only = %s",
+            read_only ? "on" : "off");
+    pg_exec(pg_conninfo(pg), "SELECT pg_reload_conf()");
+}
+
+/* The second is like a standby: it answers, and takes no writes. */
+static struct hosts hosts_start(void)
+{
+    struct hosts h = {.first = pg_start(&(struct pg_options){.fsync = false}),
+                      .second = pg_start(&(struct pg_options){.fsync = false})};
+
+    pg_exec(pg_conninfo(h.first), "CREATE TABLE t (n int)");
+    pg_exec(pg_conninfo(h.second), "CREATE TABLE t (n int)");
+    become_read_only(h.second, true);
+    snprintf(h.conninfo, sizeof(h.conninfo),
+             "host=127.0.0.1,127.0.0.1 port=%" PRId64 ",%" PRId64
+             " user=volumecap dbname=volumecap",
+             pg_port(h.first), pg_port(h.second));
+    return h;
+}
+
+static void hosts_done(struct hosts *h)
+{
+    pg_free(h->first);
+    pg_free(h->second);
+}
+#define auto_hosts __attribute__((cleanup(hosts_done)))
+
+/* The port of who answers; the statement writes. */
+static int64_t port_of_writer(struct db *db)
+{
+    auto_rows struct db_rows *rows = ask(db,
+                                         "WITH w AS (INSERT INTO t VALUES (1))"
+                                         " SELECT current_setting('port')::bigint",
+                                         DB_NO_ARGS);
+
+    return db_get_i64(rows, 0, 0);
+}
+
+struct expected_writer {
+    struct db *db;
+    int64_t port;
+};
+
+/* No write may fail on the way. */
+static bool is_writer(void *arg)
+{
+    const struct expected_writer *w = arg;
+
+    return port_of_writer(w->db) == w->port;
+}
+
+Test(hosts, the_one_that_takes_writes_is_found_wherever_it_stands)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db struct db *db = open_db(h.conninfo, 1, WAIT_MS, NULL);
+
+    cr_assert_eq(port_of_writer(db), pg_port(h.first));
+    become_read_only(h.second, false);
+    become_read_only(h.first, true);
+    struct expected_writer w = {.db = db, .port = pg_port(h.second)};
+    cr_assert(harness_await(is_writer, &w, WAIT_MS));
+}
+
+/* All twelve are connections to the dead one. */
+Test(hosts, when_one_is_killed_the_next_statement_is_answered_by_the_other)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db struct db *db = open_db(h.conninfo, 12, WAIT_MS, NULL);
+
+    open_connections(db, 12);
+    become_read_only(h.second, false);
+    pg_kill(h.first);
+    cr_assert_eq(port_of_writer(db), pg_port(h.second));
+}
+
+/* Connections are taken, and nothing is ever answered: the limit is for each host. */
+Test(hosts, one_that_is_frozen_is_passed_over_in_bounds)
+{
+    auto_hosts struct hosts h = hosts_start();
+
+    become_read_only(h.second, false);
+    pg_freeze(h.first);
+    auto_db struct db *db = open_db(h.conninfo, 1, WAIT_MS, NULL);
+    int64_t start_ms = clk_now_ms();
+    cr_expect_eq(port_of_writer(db), pg_port(h.second));
+    cr_expect_leq(clk_now_ms() - start_ms, 10000);
+    pg_thaw(h.first);
+}
+
+Test(hosts, with_none_that_takes_writes_the_database_is_unavailable)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db struct db *db = open_db(h.conninfo, 1, WAIT_MS, NULL);
+    struct err e = {0};
+
+    pg_kill(h.first);
+    cr_assert(fails(db, "INSERT INTO t VALUES (1)", &e));
+    cr_assert_eq(e.kind, ERR_UNAVAILABLE, "%s", e.msg);
+    cr_assert_not(db_ping(db, &e));
+}
+
+static bool becomes_not_ready(void *arg)
+{
+    struct err e = {0};
+
+    return !db_ping(arg, &e);
+}
+
+/* Reading goes on working there, and shows what was. */
+Test(hosts, a_server_that_has_become_read_only_is_left_by_those_who_only_read)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db struct db *db = open_db(pg_conninfo(h.first), 1, WAIT_MS, NULL);
+    struct err e = {0};
+
+    cr_assert(db_ping(db, &e), "%s", e.msg);
+    become_read_only(h.first, true);
+    cr_assert(harness_await(becomes_not_ready, db, WAIT_MS));
+    become_read_only(h.first, false);
+    cr_assert(harness_await(ping_ok, db, WAIT_MS));
+}
+
+static bool insert_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_query(c, "INSERT INTO t VALUES (1)", DB_NO_ARGS, NULL, e);
+}
+
+static bool session_has_ended(void *arg)
+{
+    struct db_session *s = arg;
+    struct err e = {0};
+
+    return !db_session_tx(s, insert_tx, NULL, &e) && !db_session_is_open(s);
+}
+
+Test(hosts, a_session_ends_with_the_server_s_writing)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db_session struct db_session *s = NULL;
+    struct err e = {0};
+
+    cr_assert(db_session_new(h.conninfo, 1000, &s, &e), "%s", e.msg);
+    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    become_read_only(h.second, false);
+    become_read_only(h.first, true);
+    cr_assert(harness_await(session_has_ended, s, WAIT_MS));
+    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_assert(db_session_tx(s, insert_tx, NULL, &e), "%s", e.msg);
+    cr_assert(pg_i64(pg_conninfo(h.second), "SELECT count(*) FROM t") > 0);
+}
+
+static bool hears(struct db_listener *l, const struct pg *pg)
+{
+    cr_assert(db_listener_wait(l, WAIT_MS), "a reconnect counts as a notification");
+    pg_exec(pg_conninfo(pg), "NOTIFY news");
+    return db_listener_wait(l, WAIT_MS);
+}
+
+Test(hosts, a_listener_follows_when_its_server_is_killed)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db_listener struct db_listener *l = listen_to(h.conninfo);
+
+    become_read_only(h.second, false);
+    pg_kill(h.first);
+    cr_assert(hears(l, h.second));
+}
+
+/* Nothing breaks, and nothing will ever be heard there again. */
+Test(hosts, a_listener_follows_when_its_server_becomes_read_only)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db_listener struct db_listener *l = listen_to(h.conninfo);
+
+    become_read_only(h.second, false);
+    become_read_only(h.first, true);
+    cr_assert(hears(l, h.second));
+}
+
+Test(hosts, a_listener_follows_when_its_server_is_frozen)
+{
+    auto_hosts struct hosts h = hosts_start();
+    auto_db_listener struct db_listener *l = listen_to(h.conninfo);
+
+    become_read_only(h.second, false);
+    pg_freeze(h.first);
+    bool heard = hears(l, h.second);
+    pg_thaw(h.first);
+    cr_assert(heard);
+}
+
+/* What is committed here and not yet there. */
+
+/* 1 if the row can be seen, which it must not before the standby has it. */
+static int64_t rows_of(const struct pg *pg)
+{
+    return pg_i64(pg_conninfo(pg), "SELECT count(*) FROM t");
+}
+
+static bool has_row(void *arg)
+{
+    return rows_of(arg) == 1;
+}
+
+/*
+ * A wait that is cancelled ends with a warning, and COMMIT is answered as if it
+ * were done, which a failover could undo: no limit of ours may do that.
+ */
+Test(sync, a_commit_that_no_standby_has_is_an_unknown_outcome_whatever_the_limits)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
+    auto_db_session struct db_session *s = NULL;
+    char conninfo[300];
+    struct err e = {0};
+
+    pg_exec(pg_conninfo(pg), "CREATE TABLE t (n int)");
+    pg_wait_for_standby(pg, "nobody");
+    snprintf(conninfo, sizeof(conninfo), "%s options='-c statement_timeout=100'", pg_conninfo(pg));
+    cr_assert(db_session_new(conninfo, 1000, &s, &e), "%s", e.msg);
+    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_expect_not(db_session_tx(s, insert_tx, NULL, &e));
+    cr_expect_eq(e.kind, ERR_TIMEOUT, "%s", e.msg);
+    cr_expect_eq(rows_of(pg), 0, "nobody may act on what may be undone");
+
+    pg_wait_for_standby(pg, "");
+    cr_expect(harness_await(has_row, pg, WAIT_MS));
+}

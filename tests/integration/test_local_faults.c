@@ -158,6 +158,42 @@ Test(local_faults, while_the_database_is_away_topups_are_told_to_come_back_and_n
     expect_all_spent(spenders, l);
 }
 
+struct again {
+    struct client *client;
+    struct heard heard;
+};
+
+static bool is_granted(void *arg)
+{
+    struct again *a = arg;
+
+    a->heard = local_topup(a->client, &one, "a", &(struct said){.want = 1});
+    return a->heard.status == 200;
+}
+
+/* A grant that a failover would undo is no grant; asked for again it is the same one. */
+Test(local_faults, a_grant_that_no_standby_has_is_told_to_nobody, .timeout = 120)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
+    pg_migrate(pg_conninfo(pg));
+    auto_svc struct svc *l = local_start(pg_conninfo(pg), NULL);
+    struct again again = {.client = svc_client(l)};
+
+    local_announce(svc_client(l), "a", &(struct announced){.version = 1, .total = 100});
+    pg_wait_for_standby(pg, "nobody");
+    for (int i = 0; i < 2; i++) {
+        cr_expect_not(is_granted(&again));
+        cr_expect_eq(again.heard.status, 503);
+        cr_expect_geq(again.heard.retry_after_s, 1);
+    }
+    cr_expect_eq(pg_i64(pg_conninfo(pg), "SELECT sum(granted) FROM local.pool"), 0);
+
+    pg_wait_for_standby(pg, "");
+    cr_assert(harness_await(is_granted, &again, LIMIT_MS));
+    cr_expect_eq(local_pool_i64(svc_client(l), "a", "granted"), again.heard.granted);
+    cr_expect_eq(local_pool_i64(svc_client(l), "a", "free"), 100 - again.heard.granted);
+}
+
 /* Something that takes connections and never says a word. */
 static int listen_silently(int *ret_port)
 {

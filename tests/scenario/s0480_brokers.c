@@ -28,7 +28,7 @@ enum { EAST, WEST }; /* dc1, the home of all caps, and dc2, where they are spent
 static struct hammer *load_start(const struct scenes *s, const char *cap)
 {
     cap_open_at(s, EAST, (struct cap){cap, .total = LOAD_TOTAL}, TODAY);
-    return hammer_start_slow(dc_port(s->at[WEST]->dc, DC_SERVER, 0), cap, LOAD_PAUSE_MS);
+    return hammer_start_paced(dc_port(s->at[WEST]->dc, DC_SERVER, 0), cap, LOAD_PAUSE_MS);
 }
 
 /* More is spent than the own share ever was: units have crossed. */

@@ -124,12 +124,13 @@ int64_t spend(struct client *server, const char *cap, int64_t n);
  */
 struct hammer;
 struct hammer *hammer_start(int server_port, const char *cap);
-/* One who pauses after each unit, so that what there is lasts for a while. */
-struct hammer *hammer_start_slow(int server_port, const char *cap, int pause_ms);
+/* Waits that long after each unit: a demand that can be known. */
+struct hammer *hammer_start_paced(int server_port, const char *cap, int64_t pause_ms);
 int64_t hammer_granted(const struct hammer *h); /* so far */
 
 struct hammered {
     int64_t granted;
+    int64_t refused;    /* for whatever reason */
     int64_t unanswered; /* the connection failed before an answer came */
 };
 struct hammered hammer_stop(struct hammer *h);

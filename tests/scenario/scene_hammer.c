@@ -15,10 +15,20 @@ struct hammer {
     pthread_t thread;
     struct client *server;
     char cap[NAME_SIZE];
-    int pause_ms;
     atomic_bool stop;
-    atomic_int_fast64_t granted, unanswered;
+    int64_t pause_ms;
+    atomic_int_fast64_t granted, refused, unanswered;
 };
+
+static void count(struct hammer *h, enum verdict v)
+{
+    if (v == VERDICT_GRANTED)
+        atomic_fetch_add(&h->granted, 1);
+    else if (v == VERDICT_NO_ANSWER)
+        atomic_fetch_add(&h->unanswered, 1);
+    else
+        atomic_fetch_add(&h->refused, 1);
+}
 
 static void *run(void *arg)
 {
@@ -26,31 +36,30 @@ static void *run(void *arg)
 
     while (!atomic_load(&h->stop)) {
         enum verdict v = client_consume(h->server, h->cap, 1, NULL).verdict;
-        if (v == VERDICT_GRANTED)
-            atomic_fetch_add(&h->granted, 1);
-        if (v != VERDICT_GRANTED || h->pause_ms > 0)
-            poll(NULL, 0, v == VERDICT_GRANTED ? h->pause_ms : TROUBLE_MS);
-        if (v == VERDICT_NO_ANSWER)
-            atomic_fetch_add(&h->unanswered, 1);
+        int64_t pause_ms = v == VERDICT_GRANTED ? h->pause_ms : TROUBLE_MS;
+
+        count(h, v);
+        if (pause_ms > 0)
+            poll(NULL, 0, (int)pause_ms);
     }
     return NULL;
 }
 
-struct hammer *hammer_start(int server_port, const char *cap)
-{
-    return hammer_start_slow(server_port, cap, 0);
-}
-
-struct hammer *hammer_start_slow(int server_port, const char *cap, int pause_ms)
+struct hammer *hammer_start_paced(int server_port, const char *cap, int64_t pause_ms)
 {
     struct hammer *h = calloc(1, sizeof(*h));
 
     CHECK(h != NULL);
     h->server = client_new("volumecap-server", server_port);
-    snprintf(h->cap, sizeof(h->cap), "%s", cap);
     h->pause_ms = pause_ms;
+    snprintf(h->cap, sizeof(h->cap), "%s", cap);
     CHECK(pthread_create(&h->thread, NULL, run, h) == 0);
     return h;
+}
+
+struct hammer *hammer_start(int server_port, const char *cap)
+{
+    return hammer_start_paced(server_port, cap, 0);
 }
 
 int64_t hammer_granted(const struct hammer *h)
@@ -63,6 +72,7 @@ struct hammered hammer_stop(struct hammer *h)
     atomic_store(&h->stop, true);
     CHECK(pthread_join(h->thread, NULL) == 0);
     struct hammered ret = {.granted = atomic_load(&h->granted),
+                           .refused = atomic_load(&h->refused),
                            .unanswered = atomic_load(&h->unanswered)};
     client_free(h->server);
     free(h);

@@ -7,9 +7,17 @@ Test(err, each_kind_has_the_status_that_leads_back_to_it)
 {
     for (int kind = ERR_INVALID; kind <= ERR_TIMEOUT; kind++) {
         int status = err_http_status((enum err_kind)kind);
-        cr_expect(status >= 400 && status <= 504, "%s", err_name((enum err_kind)kind));
-        cr_expect(err_kind_of_status(status) == (enum err_kind)kind, "%d", status);
+        /* Who is told of an unknown outcome does the same as when nothing was done: asks again. */
+        int expected = kind == ERR_TIMEOUT ? ERR_UNAVAILABLE : kind;
+
+        cr_expect(status >= 400 && status <= 503, "%s", err_name((enum err_kind)kind));
+        cr_expect(err_kind_of_status(status) == (enum err_kind)expected, "%d", status);
     }
+}
+
+Test(err, a_gateway_that_got_no_answer_leaves_the_outcome_unknown)
+{
+    cr_expect(err_kind_of_status(504) == ERR_TIMEOUT);
 }
 
 Test(err, an_unknown_status_is_internal)
