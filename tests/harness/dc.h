@@ -21,13 +21,23 @@
 #define DC_REPLICAS_MAX 16
 
 /* In the order in which they start; `migrate` has run before. */
-enum dc_kind { DC_LOCAL, DC_INTERVAL, DC_META, DC_REMOTE, DC_SERVER, DC_KINDS };
+enum dc_kind {
+    DC_LOCAL,
+    DC_COORDINATOR,
+    DC_INTERVAL,
+    DC_META,
+    DC_REMOTE,
+    DC_SERVER,
+    DC_KINDS,
+};
 
 struct dc_options {
     const char *folder;     /* made if missing, kept afterwards; NULL: scratch */
     int locals;             /* replicas of local-svc; 0: 1 */
     int servers;            /* 0: 1 */
-    int remotes;            /* remote-svc; 0: none, it is the only data centre */
+    int remotes;            /* remote-svc; 0: none, it is the only data centre; at most 1 */
+    bool standby;           /* two of what acts once, each with a coordinator beside it */
+    bool db_line;           /* the first of each two reach PostgreSQL over a line (line.h) */
     const char *calendar;   /* where calendar time starts, "2015-05-17T10:00:00Z"; NULL: now */
     int64_t speed;          /* calendar seconds in a real one; 0: 1 */
     const char *const *env; /* "LOCAL_SUSPECT_MS=500", for all services; NULL-terminated */
@@ -62,6 +72,9 @@ struct dc *dc_stop(struct dc *dc);
 CLEANUP_DEFINE(dc, struct dc, dc_stop)
 #define auto_dc CLEANUP(dc)
 
+/* Learns which processes others, who attached to it, have started again. */
+void dc_catch_up(struct dc *dc);
+
 /* Forgets one that outlives us: it goes on. */
 struct dc *dc_forget(struct dc *dc);
 
@@ -86,6 +99,26 @@ int dc_terminate(struct dc *dc, enum dc_kind kind, int i); /* SIGTERM; the wait 
 void dc_launch(struct dc *dc, enum dc_kind kind, int i);   /* starts it, does not wait */
 void dc_restart(struct dc *dc, enum dc_kind kind, int i);  /* starts it, waits until ready */
 
+/*
+ * Starts a replica that believes to be the only one, whatever others do: two
+ * primaries, which no coordinator would allow.
+ */
+void dc_launch_alone(struct dc *dc, enum dc_kind kind, int i);
+
+/* With `db_line`: the first replicas and their coordinators are cut off from the database. */
+void dc_db_cut(struct dc *dc);
+void dc_db_mend(struct dc *dc);
+
+/* The number of the coordinator beside that replica; -1: it is alone. */
+int dc_coordinator_of(const struct dc *dc, enum dc_kind kind, int i);
+
+/* Which replica of what acts once is primary, by its coordinator's word; -1: none, it seems. */
+int dc_primary(const struct dc *dc, enum dc_kind kind);
+
+/* Hands over until that replica is primary. */
+void dc_make_primary(const struct dc *dc, enum dc_kind kind, int i);
+
+/* A standby is ready, too. */
 bool dc_is_running(const struct dc *dc, enum dc_kind kind, int i);
 bool dc_is_ready(const struct dc *dc, enum dc_kind kind, int i);   /* says /readyz */
 void dc_wait_ready(const struct dc *dc, enum dc_kind kind, int i); /* with a limit */

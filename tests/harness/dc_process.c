@@ -96,7 +96,29 @@ void dc_launch(struct dc *dc, enum dc_kind kind, int i)
     struct dc_process *process = find_mutable(dc, kind, i);
 
     CHECK(!dc_process_is_running(process));
+    process->is_alone = false;
     dc_spawn(dc, process);
+    dc_state_save(dc);
+}
+
+void dc_launch_alone(struct dc *dc, enum dc_kind kind, int i)
+{
+    struct dc_process *process = find_mutable(dc, kind, i);
+
+    CHECK(dc_acts_once(kind) && !dc_process_is_running(process));
+    process->is_alone = true;
+    dc_spawn(dc, process);
+    dc_state_save(dc);
+}
+
+void dc_db_cut(struct dc *dc)
+{
+    line_cut(dc->db_line);
+}
+
+void dc_db_mend(struct dc *dc)
+{
+    line_mend(dc->db_line);
 }
 
 void dc_restart(struct dc *dc, enum dc_kind kind, int i)

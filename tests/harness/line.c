@@ -20,6 +20,7 @@
 struct line {
     pid_t pid;
     int port;
+    bool is_ours;
 };
 
 /* The two ends of each connection: what comes from fds[i] goes to fds[i ^ 1]. */
@@ -109,6 +110,7 @@ struct line *line_start(int to_port)
     if (!l)
         harness_fail("out of memory");
     int listener = listen_on(&l->port);
+    l->is_ours = true;
     l->pid = fork();
     if (l->pid < 0)
         harness_fail("fork: %s", strerror(errno));
@@ -119,6 +121,21 @@ struct line *line_start(int to_port)
     }
     close(listener);
     return l;
+}
+
+struct line *line_attach(int pid, int port)
+{
+    struct line *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        harness_fail("out of memory");
+    *l = (struct line){.pid = pid, .port = port};
+    return l;
+}
+
+int line_pid(const struct line *l)
+{
+    return l->pid;
 }
 
 int line_port(const struct line *l)
@@ -140,8 +157,10 @@ struct line *line_free(struct line *l)
 {
     if (!l)
         return NULL;
-    kill(l->pid, SIGKILL);
-    waitpid(l->pid, NULL, 0);
+    if (l->is_ours) {
+        kill(l->pid, SIGKILL);
+        waitpid(l->pid, NULL, 0);
+    }
     free(l);
     return NULL;
 }

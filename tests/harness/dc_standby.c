@@ -1,0 +1,89 @@
+#include <string.h>
+
+#include "common/base/check.h"
+#include "tests/harness/dc_internal.h"
+
+#define PATIENCE_MS 30000
+
+/* Who of two acts, as their coordinators say, and handing over from one to the other. */
+
+int dc_coordinator_of(const struct dc *dc, enum dc_kind kind, int i)
+{
+    if (!dc->standby || !dc_acts_once(kind))
+        return -1;
+    return i + (kind == DC_REMOTE ? DC_STANDBYS : 0);
+}
+
+/*
+ * From its /readyz: asking for /leadership would count as a sign of life of the
+ * service beside it.
+ */
+static bool says_primary(const struct dc *dc, int coordinator)
+{
+    static const struct call ready = {
+        .method = "GET", .path = "/readyz?verbose", .timeout_ms = 1000};
+    auto_client struct client *c = dc_client(dc, DC_COORDINATOR, coordinator);
+    struct answer answer = {0};
+    struct err e;
+
+    return client_call(c, &ready, &answer, &e) &&
+           strstr(buf_text(&answer.reply->body), "leadership: primary") != NULL;
+}
+
+int dc_primary(const struct dc *dc, enum dc_kind kind)
+{
+    CHECK(dc->standby && dc_acts_once(kind));
+    for (int i = 0; i < dc_count(dc, kind); i++)
+        if (says_primary(dc, dc_coordinator_of(dc, kind, i)))
+            return i;
+    return -1;
+}
+
+static bool all_have_one(void *arg)
+{
+    const struct dc *dc = arg;
+
+    for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
+        if (dc_acts_once(kind) && dc_count(dc, kind) > 0 && dc_primary(dc, kind) < 0)
+            return false;
+    return true;
+}
+
+void dc_await_primaries(const struct dc *dc)
+{
+    struct dc copy = *dc;
+
+    if (!harness_await(all_have_one, &copy, PATIENCE_MS))
+        harness_fail("in %s nobody becomes primary", dc->folder);
+}
+
+struct wanted {
+    const struct dc *dc;
+    enum dc_kind kind;
+    int replica;
+};
+
+static bool is_handed_over(void *arg)
+{
+    static const struct call step_down = {.method = "POST", .path = "/step-down"};
+    const struct wanted *w = arg;
+    int primary = dc_primary(w->dc, w->kind);
+    struct answer answer = {0};
+    struct err e;
+
+    if (primary < 0 || primary == w->replica)
+        return primary == w->replica;
+    auto_client struct client *c =
+        dc_client(w->dc, DC_COORDINATOR, dc_coordinator_of(w->dc, w->kind, primary));
+    if (!client_call(c, &step_down, &answer, &e) || answer.status != 200)
+        return false; /* it has left meanwhile */
+    return dc_primary(w->dc, w->kind) == w->replica;
+}
+
+void dc_make_primary(const struct dc *dc, enum dc_kind kind, int i)
+{
+    struct wanted w = {dc, kind, i};
+
+    if (!harness_await(is_handed_over, &w, PATIENCE_MS))
+        harness_fail("%s does not become primary", dc_name(dc, kind, i));
+}
