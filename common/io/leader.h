@@ -4,7 +4,7 @@
  * leader: may this process act?  For services of which only one replica acts.
  *
  * A thread asks the coordinator beside the service (GET /leadership) five times
- * a second.  An answer counts for as long as it says, from before it was asked
+ * a second, and four times as often while it stands by.  An answer counts for as long as it says, from before it was asked
  * for, on the clock that counts suspension: without news, or after a freeze, the
  * service stops acting by itself.
  *

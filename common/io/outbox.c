@@ -20,7 +20,7 @@
 #define PAUSE_FIRST_MS 50 /* doubles with every failure */
 #define PAUSE_MAX_MS 5000
 #define IDLE_MS 1000 /* another replica's messages do not wake us */
-#define STANDBY_MS 100
+#define STANDBY_MS 50
 #define SILENT_MAX 2 /* messages in a row without an answer: the receiver is away */
 
 struct outbox_relay {

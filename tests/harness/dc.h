@@ -32,12 +32,13 @@ enum dc_kind {
 };
 
 struct dc_options {
-    const char *folder;     /* made if missing, kept afterwards; NULL: scratch */
-    int locals;             /* replicas of local-svc; 0: 1 */
-    int servers;            /* 0: 1 */
-    int remotes;            /* remote-svc; 0: none, it is the only data centre; at most 1 */
-    bool standby;           /* two of what acts once, each with a coordinator beside it */
-    bool db_line;           /* the first of each two reach PostgreSQL over a line (line.h) */
+    const char *folder; /* made if missing, kept afterwards; NULL: scratch */
+    int locals;         /* replicas of local-svc; 0: 1 */
+    int servers;        /* 0: 1 */
+    int remotes;        /* remote-svc; 0: none, it is the only data centre; at most 1 */
+    bool standby;       /* two of what acts once, each with a coordinator beside it */
+    bool db_line; /* the first of each two reach PostgreSQL over a line (line.h), which ends with us
+                   */
     const char *calendar;   /* where calendar time starts, "2015-05-17T10:00:00Z"; NULL: now */
     int64_t speed;          /* calendar seconds in a real one; 0: 1 */
     const char *const *env; /* "LOCAL_SUSPECT_MS=500", for all services; NULL-terminated */
@@ -71,9 +72,6 @@ int dc_stop_services(struct dc *dc);
 struct dc *dc_stop(struct dc *dc);
 CLEANUP_DEFINE(dc, struct dc, dc_stop)
 #define auto_dc CLEANUP(dc)
-
-/* Learns which processes others, who attached to it, have started again. */
-void dc_catch_up(struct dc *dc);
 
 /* Forgets one that outlives us: it goes on. */
 struct dc *dc_forget(struct dc *dc);

@@ -19,7 +19,7 @@ struct dc_process {
     struct proc *proc; /* NULL if attached */
     pid_t pid;         /* of the latest; 0: never started */
     int port;
-    bool is_alone; /* started by dc_launch_alone() */
+    bool is_alone; /* while dc_launch_alone() starts it */
 };
 
 struct dc {

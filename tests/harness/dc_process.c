@@ -96,9 +96,7 @@ void dc_launch(struct dc *dc, enum dc_kind kind, int i)
     struct dc_process *process = find_mutable(dc, kind, i);
 
     CHECK(!dc_process_is_running(process));
-    process->is_alone = false;
     dc_spawn(dc, process);
-    dc_state_save(dc);
 }
 
 void dc_launch_alone(struct dc *dc, enum dc_kind kind, int i)
@@ -108,7 +106,7 @@ void dc_launch_alone(struct dc *dc, enum dc_kind kind, int i)
     CHECK(dc_acts_once(kind) && !dc_process_is_running(process));
     process->is_alone = true;
     dc_spawn(dc, process);
-    dc_state_save(dc);
+    process->is_alone = false; /* the next time it is one of two again */
 }
 
 void dc_db_cut(struct dc *dc)

@@ -7,7 +7,7 @@
 #include "common/base/check.h"
 
 /*
- * Lines "number N", "standby" if there are two of what acts once, "line PID PORT", "conninfo TEXT",
+ * Lines "number N", "standby" if there are two of what acts once, "conninfo TEXT",
  * "env NAME=VALUE" and "process KIND PID PORT" for each, and "complete" when all was ready.
  */
 
@@ -32,8 +32,6 @@ void dc_state_save(const struct dc *dc)
     fprintf(f, "number %d\n", dc->number);
     if (dc->standby)
         fprintf(f, "standby\n");
-    if (dc->db_line)
-        fprintf(f, "line %d %d\n", line_pid(dc->db_line), line_port(dc->db_line));
     if (dc->conninfo)
         fprintf(f, "conninfo %s\n", dc->conninfo);
     for (int i = 0; dc->env[i]; i++)
@@ -56,10 +54,6 @@ static void load_line(struct dc *dc, const char *line)
         return;
     if (strcmp(line, "standby\n") == 0) {
         dc->standby = true;
-        return;
-    }
-    if (sscanf(line, "line %d %d", &pid, &port) == 2) {
-        dc->db_line = line_attach(pid, port);
         return;
     }
     if (sscanf(line, "conninfo %4095[^\n]", text) == 1) {
@@ -91,21 +85,6 @@ bool dc_state_load(struct dc *dc)
     while (fgets(line, sizeof(line), f))
         load_line(dc, line);
     return true;
-}
-
-void dc_catch_up(struct dc *dc)
-{
-    struct dc *now = dc_attach(dc->folder);
-
-    CHECK(now && now->processes_count == dc->processes_count);
-    for (int i = 0; i < dc->processes_count; i++) {
-        struct dc_process *process = &dc->processes[i];
-        if (process->pid == now->processes[i].pid)
-            continue;
-        process->proc = proc_free(process->proc);
-        process->pid = now->processes[i].pid;
-    }
-    (void)dc_forget(now);
 }
 
 pid_t dc_postmaster(const struct dc *dc)

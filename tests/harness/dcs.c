@@ -309,10 +309,7 @@ int dcs_stop_services(struct dcs *d)
     int odd = 0;
 
     for (int i = d->count - 1; i >= 0; i--) {
-        if (!d->dcs[i])
-            continue;
-        dc_catch_up(d->dcs[i]);
-        odd += dc_stop_services(d->dcs[i]);
+        odd += d->dcs[i] ? dc_stop_services(d->dcs[i]) : 0;
     }
     return odd;
 }

@@ -16,11 +16,11 @@
 #include "tests/harness/proc.h"
 
 #define PAIRS_MAX 32
+#define LISTENER_FD 3
 
 struct line {
     pid_t pid;
     int port;
-    bool is_ours;
 };
 
 /* The two ends of each connection: what comes from fds[i] goes to fds[i ^ 1]. */
@@ -110,32 +110,19 @@ struct line *line_start(int to_port)
     if (!l)
         harness_fail("out of memory");
     int listener = listen_on(&l->port);
-    l->is_ours = true;
     l->pid = fork();
     if (l->pid < 0)
         harness_fail("fork: %s", strerror(errno));
     if (l->pid == 0) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        /* What the parent has open is not ours: who waits for its end must not wait for us. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
+            dup2(listener, LISTENER_FD) < 0 || close_range(LISTENER_FD + 1, ~0U, 0) != 0)
             _exit(127);
+        listener = LISTENER_FD;
         forward(listener, to_port);
     }
     close(listener);
     return l;
-}
-
-struct line *line_attach(int pid, int port)
-{
-    struct line *l = calloc(1, sizeof(*l));
-
-    if (!l)
-        harness_fail("out of memory");
-    *l = (struct line){.pid = pid, .port = port};
-    return l;
-}
-
-int line_pid(const struct line *l)
-{
-    return l->pid;
 }
 
 int line_port(const struct line *l)
@@ -157,10 +144,8 @@ struct line *line_free(struct line *l)
 {
     if (!l)
         return NULL;
-    if (l->is_ours) {
-        kill(l->pid, SIGKILL);
-        waitpid(l->pid, NULL, 0);
-    }
+    kill(l->pid, SIGKILL);
+    waitpid(l->pid, NULL, 0);
     free(l);
     return NULL;
 }

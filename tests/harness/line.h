@@ -16,14 +16,9 @@ struct line;
 struct line *line_start(int to_port);
 int line_port(const struct line *l);
 
-/* One that another process has started, and ends. */
-struct line *line_attach(int pid, int port);
-int line_pid(const struct line *l);
-
 void line_cut(struct line *l);
 void line_mend(struct line *l);
 
-/* Ends it, or forgets one that is not ours. */
 struct line *line_free(struct line *l);
 CLEANUP_DEFINE(line, struct line, line_free)
 #define auto_line CLEANUP(line)

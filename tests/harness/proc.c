@@ -100,6 +100,9 @@ _Noreturn static void child(const struct proc_options *o, const struct passwd *u
         die_with(parent, o->death_signal ? o->death_signal : SIGKILL);
     for (const char *const *p = o->env; p && *p; p++)
         putenv(strdup(*p));
+    /* Who waits for the end of what we have open (a test's runner, say) must not wait for it. */
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
+        child_failed("close_range");
     /* execvp() takes away const but does not write. */
     union {
         const char *const *given;

@@ -287,11 +287,11 @@ Test(scenario, s0419_a_definition_is_changed_at_home_only)
     cap_open_at(s, EAST, (struct cap){"s0419", .total = 10}, TODAY);
     cr_assert(client_expect(s->at[WEST]->meta, 409, "DELETE", "/caps/s0419", NULL, &answer, &e),
               "%s", e.msg);
-    cr_expect_str_eq(
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer.json, "home")), "dc1");
+    cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer.json, "home")),
+                     "dc1");
     cr_assert(client_expect(s->at[WEST]->meta, 200, "GET", "/caps/s0419", NULL, &answer, &e), "%s",
               e.msg);
-    cr_expect_str_eq(
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer.json, "home")), "dc1");
+    cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer.json, "home")),
+                     "dc1");
     cr_expect(pool_is(s->at[WEST], "s0419", TODAY, "open"));
 }
