@@ -25,7 +25,7 @@ static const struct config_row rows[] = {
     {"COORDINATOR_NAME",               CONFIG_TEXT,   AT(name),
      "",          0, 0,         "this replica's name; empty: the host's"},
     {"COORDINATOR_REST_MS",            CONFIG_INT,    AT(rest_ms),
-     "3000",      0, 600000,    "after stepping down others go first for so long, ms"},
+     "3000",      0, 600000,    "after stepping down others go first for so long, unless one has won, ms"},
     {"COORDINATOR_SERVICE_SILENT_MS",  CONFIG_INT,    AT(service_silent_ms),
      "2000",      0, 600000,    "not asked by its service for so long it gives up, and does not compete, ms; 0: never"},
     {"COORDINATOR_STANDBY_MISSING_MS", CONFIG_INT,    AT(standby_missing_ms),

@@ -186,6 +186,9 @@ static void beat(struct elector *el)
         return;
     }
     standing_beat(el->config.standing, &sight, asked_ms);
+    /* Another went first: from now on it may need a standby. */
+    if (sight.is_held && !sight.is_ours)
+        el->rest_until_ms = 0;
     starter_tick(el->config.starter, state == STANDING_PRIMARY ? standbys_of(&sight) : -1);
 }
 

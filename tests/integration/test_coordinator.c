@@ -486,6 +486,20 @@ Test(coordinator, a_primary_whose_service_falls_silent_is_replaced)
     await(is_standby, &a, "a standby when it is asked again");
 }
 
+/* It has gone last once: it does not leave its successor without a standby. */
+Test(coordinator, who_stepped_down_stands_by_as_soon_as_another_is_primary)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_with(pg_conninfo_of(d), ROLE, "a", "COORDINATOR_REST_MS=60000");
+
+    await(is_primary, &a, "primary");
+    auto_seat struct seat b = seat_new(pg_conninfo_of(d), "b");
+    await(is_standby, &b, "standby");
+    (void)expect(&a, 200, "POST", "/step-down");
+    await(is_primary, &b, "primary");
+    await(is_standby, &a, "standby long before its rest is over");
+}
+
 /* With nobody to hand over to it comes back by itself. */
 Test(coordinator, one_alone_that_steps_down_is_primary_again_after_a_rest)
 {
