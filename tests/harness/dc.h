@@ -113,7 +113,7 @@ int dc_coordinator_of(const struct dc *dc, enum dc_kind kind, int i);
 /* Which replica of what acts once is primary, by its coordinator's word; -1: none, it seems. */
 int dc_primary(const struct dc *dc, enum dc_kind kind);
 
-/* Hands over until that replica is primary. */
+/* Hands over until that replica is primary, and the other stands by. */
 void dc_make_primary(const struct dc *dc, enum dc_kind kind, int i);
 
 /* A standby is ready, too. */

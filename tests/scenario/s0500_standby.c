@@ -48,16 +48,6 @@ static void kill_coordinator(struct scene *s)
     dc_kill(s->dc, DC_COORDINATOR, 0);
 }
 
-static void freeze_service(struct scene *s)
-{
-    dc_freeze(s->dc, DC_INTERVAL, 0);
-}
-
-static void thaw_service(struct scene *s)
-{
-    dc_thaw(s->dc, DC_INTERVAL, 0);
-}
-
 static void cut_off(struct scene *s)
 {
     dc_db_cut(s->dc);
@@ -180,18 +170,9 @@ Test(scenario, s0508_the_primarys_service_alone_is_killed)
         .cap = "s0508", .what = "service killed", .promised_ms = 4000, .strike = kill_service});
 }
 
-Test(scenario, s0509_the_primarys_service_alone_is_frozen)
+Test(scenario, s0509_postgresql_is_restarted)
 {
     expect(&(struct fault){.cap = "s0509",
-                           .what = "service frozen",
-                           .promised_ms = 5000,
-                           .strike = freeze_service,
-                           .repair = thaw_service});
-}
-
-Test(scenario, s0510_postgresql_is_restarted)
-{
-    expect(&(struct fault){.cap = "s0510",
                            .counts_from_end = true,
                            .either = true,
                            .what = "PostgreSQL restarted",
@@ -205,7 +186,7 @@ Test(scenario, s0510_postgresql_is_restarted)
 
 static void name_of(int i, char ret[NAME_SIZE])
 {
-    (void)snprintf(ret, NAME_SIZE, "s0511-%d", i);
+    (void)snprintf(ret, NAME_SIZE, "s0510-%d", i);
 }
 
 static void put_all(const struct scene *s, int64_t total)
@@ -221,7 +202,7 @@ static void put_all(const struct scene *s, int64_t total)
 static bool all_have(const struct scene *s, int windows, int64_t total)
 {
     return pg_i64(dc_conninfo(s->dc),
-                  "SELECT count(*) FROM local.pool WHERE cap LIKE 's0511-%%'"
+                  "SELECT count(*) FROM local.pool WHERE cap LIKE 's0510-%%'"
                   " AND minted - burned = %" PRId64,
                   total) == windows * CAPS;
 }
@@ -230,7 +211,7 @@ static bool all_have(const struct scene *s, int windows, int64_t total)
  * No coordinator would allow it: a second one that believes to be alone, and
  * writes without a fence.  They do the work twice, and it is there once.
  */
-Test(scenario, s0511_two_primaries_at_once_make_no_unit_and_open_nothing_twice)
+Test(scenario, s0510_two_primaries_at_once_make_no_unit_and_open_nothing_twice)
 {
     auto_scene struct scene *s = start();
 
@@ -246,7 +227,7 @@ Test(scenario, s0511_two_primaries_at_once_make_no_unit_and_open_nothing_twice)
     eventually(all_have(s, 3, 100));
     put_all(s, 200);
     eventually(pg_i64(dc_conninfo(s->dc), "SELECT count(*) FROM local.pool WHERE cap LIKE"
-                                          " 's0511-%%' AND minted = 200") == 2 * CAPS);
+                                          " 's0510-%%' AND minted = 200") == 2 * CAPS);
     for (int i = 0; i < 3; i++) {
         char id[NAME_SIZE];
         name_of(i, id);
@@ -254,7 +235,7 @@ Test(scenario, s0511_two_primaries_at_once_make_no_unit_and_open_nothing_twice)
     }
     cr_expect(is_acting(s, DC_INTERVAL, 0) && is_acting(s, DC_INTERVAL, 1));
     cr_expect_eq(
-        pg_i64(dc_conninfo(s->dc), "SELECT count(*) FROM local.pool WHERE cap LIKE 's0511-%%'"),
+        pg_i64(dc_conninfo(s->dc), "SELECT count(*) FROM local.pool WHERE cap LIKE 's0510-%%'"),
         3 * CAPS);
     cr_expect(audit_is_clean(s));
 

@@ -29,8 +29,9 @@ struct fault {
  */
 void expect_takeover(struct scene *s, const struct fault *f);
 
-/* Does that replica do what only one may do, by its own word?  False if it has none. */
+/* Does that replica do what only one may do, by its own word?  Both are false if it has none. */
 bool is_acting(const struct scene *s, enum dc_kind kind, int i);
+bool is_resting(const struct scene *s, enum dc_kind kind, int i);
 
 /* What is dead is started again; waits until there is a primary, and the other stands by. */
 void stand_by_again(struct scene *s, enum dc_kind kind);
