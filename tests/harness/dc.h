@@ -113,6 +113,10 @@ int dc_coordinator_of(const struct dc *dc, enum dc_kind kind, int i);
 /* Which replica of what acts once is primary, by its coordinator's word; -1: none, it seems. */
 int dc_primary(const struct dc *dc, enum dc_kind kind);
 
+/* Does that replica do what only one may do, by its own word?  Both are false if it has none. */
+bool dc_is_acting(const struct dc *dc, enum dc_kind kind, int i);
+bool dc_is_resting(const struct dc *dc, enum dc_kind kind, int i);
+
 /* Hands over until that replica is primary, and the other stands by. */
 void dc_make_primary(const struct dc *dc, enum dc_kind kind, int i);
 

@@ -57,6 +57,28 @@ void dc_await_primaries(const struct dc *dc)
         harness_fail("in %s nobody becomes primary", dc->folder);
 }
 
+/* Whether its metrics have that line; false, too, if it does not answer soon. */
+static bool has_metric(const struct dc *dc, enum dc_kind kind, int i, const char *line)
+{
+    static const struct call metrics = {.method = "GET", .path = "/metrics", .timeout_ms = 200};
+    auto_client struct client *c = dc_client(dc, kind, i);
+    struct answer answer = {0};
+    struct err e;
+
+    return client_call(c, &metrics, &answer, &e) && answer.status == 200 &&
+           strstr(buf_text(&answer.reply->body), line) != NULL;
+}
+
+bool dc_is_acting(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return has_metric(dc, kind, i, "\nvolumecap_acting 1\n");
+}
+
+bool dc_is_resting(const struct dc *dc, enum dc_kind kind, int i)
+{
+    return has_metric(dc, kind, i, "\nvolumecap_acting 0\n");
+}
+
 struct wanted {
     const struct dc *dc;
     enum dc_kind kind;

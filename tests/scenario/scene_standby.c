@@ -17,26 +17,14 @@ void report_time(const char *what, int64_t took_ms, int64_t promised_ms)
     cr_expect(took_ms < promised_ms + LATE_MS, "%s: %" PRId64 " ms", what, took_ms);
 }
 
-/* Whether its metrics have that line; false, too, if it does not answer soon. */
-static bool says(const struct scene *s, enum dc_kind kind, int i, const char *line)
-{
-    static const struct call metrics = {.method = "GET", .path = "/metrics", .timeout_ms = 200};
-    auto_client struct client *c = dc_client(s->dc, kind, i);
-    struct answer answer = {0};
-    struct err e;
-
-    return client_call(c, &metrics, &answer, &e) && answer.status == 200 &&
-           strstr(buf_text(&answer.reply->body), line) != NULL;
-}
-
 bool is_acting(const struct scene *s, enum dc_kind kind, int i)
 {
-    return says(s, kind, i, "\nvolumecap_acting 1\n");
+    return dc_is_acting(s->dc, kind, i);
 }
 
 bool is_resting(const struct scene *s, enum dc_kind kind, int i)
 {
-    return says(s, kind, i, "\nvolumecap_acting 0\n");
+    return dc_is_resting(s->dc, kind, i);
 }
 
 static bool one_acts(const struct scene *s, enum dc_kind kind)
