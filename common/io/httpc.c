@@ -10,11 +10,13 @@
 #include <curl/curl.h>
 
 #include "common/base/check.h"
+#include "common/base/clk.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "common/io/js.h"
 
 #define CONNECT_TIMEOUT_MS INT64_C(2000)
+#define URL_MAX 8192
 #define POLL_MS 10000 /* a backstop only: curl wakes for its timeouts, we for a cancel */
 
 /*
@@ -25,6 +27,7 @@ struct httpc {
     CURLM *multi;
     CURL *easy;
     size_t reply_max;
+    struct buf url; /* of a replica */
     atomic_bool cancelled;
 };
 
@@ -58,6 +61,7 @@ bool httpc_new(int64_t reply_max, struct httpc **ret, struct err *e)
     if (c == NULL)
         return err_set(e, ERR_INTERNAL, "out of memory");
     c->reply_max = (size_t)reply_max;
+    c->url = BUF_INIT(URL_MAX);
     c->multi = curl_multi_init();
     c->easy = curl_easy_init();
     if (c->multi == NULL || c->easy == NULL)
@@ -72,6 +76,7 @@ struct httpc *httpc_free(struct httpc *c)
         return NULL;
     curl_easy_cleanup(c->easy);
     (void)curl_multi_cleanup(c->multi);
+    buf_done(&c->url);
     free(c);
     return NULL;
 }
@@ -247,8 +252,8 @@ static bool transfer(struct httpc *c, const struct httpc_request *req, struct ht
  * request again on a new one.  That is welcome: every call between services
  * may be repeated.
  */
-bool httpc_call(struct httpc *c, const struct httpc_request *req, struct httpc_reply *ret,
-                struct err *e)
+static bool call_one(struct httpc *c, const struct httpc_request *req, struct httpc_reply *ret,
+                     struct err *e)
 {
     CLEANUP(curl_list) curl_list *headers = NULL;
 
@@ -266,6 +271,45 @@ bool httpc_call(struct httpc *c, const struct httpc_request *req, struct httpc_r
     (void)curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, take_body);
     (void)curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, &ret->body);
     return transfer(c, req, ret, e);
+}
+
+static bool call_replica(struct httpc *c, const struct httpc_request *req, size_t index,
+                         int64_t timeout_ms, struct httpc_reply *ret, struct err *e)
+{
+    struct httpc_request one = *req;
+
+    buf_clear(&c->url);
+    buf_printf(&c->url, "%s%s", req->to->urls[index], req->url);
+    if (buf_failed(&c->url))
+        return err_set(e, ERR_TOO_LARGE, "%s %.80s: the URL is too long", req->method, req->url);
+    one.url = buf_text(&c->url);
+    one.timeout_ms = timeout_ms;
+    bool answered = call_one(c, &one, ret, e);
+    if (!atomic_load(&c->cancelled) && (!answered || ret->status >= 500))
+        replicas_failed(req->to, index);
+    return answered;
+}
+
+static bool call_any(struct httpc *c, const struct httpc_request *req, struct httpc_reply *ret,
+                     struct err *e)
+{
+    int64_t left_ms = req->timeout_ms, until_ms = clk_now_ms() + left_ms;
+    size_t first = atomic_load(&req->to->first), count = req->to->count;
+
+    for (size_t i = 0; i < count && left_ms >= 1; i++) {
+        if (call_replica(c, req, (first + i) % count, left_ms, ret, e))
+            return true;
+        if (e->kind != ERR_UNAVAILABLE || atomic_load(&c->cancelled))
+            return false;
+        left_ms = until_ms - clk_now_ms();
+    }
+    return false;
+}
+
+bool httpc_call(struct httpc *c, const struct httpc_request *req, struct httpc_reply *ret,
+                struct err *e)
+{
+    return req->to != NULL ? call_any(c, req, ret, e) : call_one(c, req, ret, e);
 }
 
 struct problem {

@@ -14,13 +14,15 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/err.h"
+#include "common/io/replicas.h"
 
 struct httpc;
 
 struct httpc_request {
     const char *method;
-    const char *url;  /* http:// only */
-    const char *body; /* NULL: none */
+    struct replicas *to; /* whom to ask; NULL: the url says it all */
+    const char *url;     /* a path and what follows it if `to` is set; otherwise http:// only */
+    const char *body;    /* NULL: none */
     size_t body_len;
     const char *const *headers; /* "Name: value", NULL-terminated; NULL: none */
     int64_t timeout_ms;         /* for the whole call; connecting gets at most 2 s of it */
@@ -45,6 +47,10 @@ CLEANUP_DEFINE(httpc, struct httpc, httpc_free)
  * True if any HTTP answer came, whatever its status.  `ret` must be zeroed or
  * from an earlier call (its buffer is reused); buf_done(&ret->body) frees it.
  * ERR_UNAVAILABLE: surely not sent (no connection); ERR_TIMEOUT: the outcome is unknown.
+ *
+ * Of several replicas, one that could not be connected to is passed over: the next is
+ * asked, each at most once, in what is left of the time.  After any other failure, and
+ * an answer of 5xx, the next call begins with another one.
  */
 MUST_CHECK bool httpc_call(struct httpc *c, const struct httpc_request *req,
                            struct httpc_reply *ret, struct err *e);

@@ -13,6 +13,7 @@
 #include "common/io/js.h"
 
 #define POLL_MS 200
+#define POLL_STANDBY_MS 50 /* it is waited for */
 #define TIMEOUT_MS 500
 #define REPLY_MAX 4096
 #define URL_SIZE 512
@@ -153,7 +154,7 @@ static struct timespec monotonic_in(int64_t ms)
 /* False when it is to stop. */
 static bool pause_between(struct leader *l)
 {
-    const struct timespec until = monotonic_in(POLL_MS);
+    const struct timespec until = monotonic_in(l->was_acting ? POLL_MS : POLL_STANDBY_MS);
 
     lock(l);
     while (!l->stopping && pthread_cond_timedwait(&l->stop, &l->mutex, &until) == 0)

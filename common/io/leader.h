@@ -4,9 +4,9 @@
  * leader: may this process act?  For services of which only one replica acts.
  *
  * A thread asks the coordinator beside the service (GET /leadership) five times
- * a second.  An answer counts for as long as it says, from before it was asked
- * for, on the clock that counts suspension: without news, or after a freeze, the
- * service stops acting by itself.
+ * a second, and four times as often while it stands by.  An answer counts for as long as it says,
+ * from before it was asked for, on the clock that counts suspension: without news, or after a
+ * freeze, the service stops acting by itself.
  *
  *   if (leader_epoch(leader, &epoch))      // before each piece of work
  *       ... db_tx: leader_fence(c, role, epoch, e) && UPDATE ...

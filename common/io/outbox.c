@@ -17,11 +17,10 @@
 #define SEND_TIMEOUT_MS 3000
 #define SETTLE_MS 1000 /* of a lease, for writing down what became of it */
 #define REPLY_MAX ((int64_t)64 * 1024)
-#define URL_MAX 4096
 #define PAUSE_FIRST_MS 50 /* doubles with every failure */
 #define PAUSE_MAX_MS 5000
 #define IDLE_MS 1000 /* another replica's messages do not wake us */
-#define STANDBY_MS 100
+#define STANDBY_MS 50
 #define SILENT_MAX 2 /* messages in a row without an answer: the receiver is away */
 
 struct outbox_relay {
@@ -35,10 +34,9 @@ struct outbox_relay {
     struct db *db;
     const struct outbox_sql *sql;
     struct leader *leader; /* NULL: every relay may send */
-    char *target;
+    struct replicas *target;
     struct httpc *http; /* the thread's, as is all below */
     struct httpc_reply reply;
-    struct buf url;
     struct prng prng;
     int64_t failures; /* of the database or of the receiver, in a row */
     int64_t measured_at_ms;
@@ -83,13 +81,10 @@ static enum outbox_verdict verdict_of(int status)
 
 static bool call(struct outbox_relay *r, const struct outbox_message *m, struct err *e)
 {
-    buf_clear(&r->url);
-    buf_printf(&r->url, "%s%s", r->target, m->path);
-    if (buf_failed(&r->url))
-        return err_set(e, ERR_TOO_LARGE, "the URL is too long");
     const struct httpc_request req = {
         .method = "PUT",
-        .url = buf_text(&r->url),
+        .to = r->target,
+        .url = m->path,
         .body = m->body,
         .body_len = strlen(m->body),
         .timeout_ms = SEND_TIMEOUT_MS,
@@ -290,12 +285,9 @@ bool outbox_relay_start(const struct outbox_config *config, struct outbox_relay 
     r->db = config->db;
     r->sql = outbox_sql_of(config->schema);
     r->leader = config->leader;
-    r->target = strdup(config->target);
-    r->url = BUF_INIT(URL_MAX);
+    r->target = config->target;
     r->prng.state = prng_entropy();
     open_metrics(r, config->metrics);
-    if (!r->target)
-        return err_set(e, ERR_INTERNAL, "out of memory");
     if (!httpc_new(REPLY_MAX, &r->http, e))
         return false;
     if (pthread_create(&r->thread, NULL, loop, r) != 0)
@@ -331,8 +323,6 @@ struct outbox_relay *outbox_relay_stop(struct outbox_relay *r)
         stop_thread(r);
     httpc_free(r->http);
     buf_done(&r->reply.body);
-    buf_done(&r->url);
-    free(r->target);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->mutex);
     free(r);

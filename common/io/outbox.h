@@ -23,6 +23,7 @@
 #include "common/base/metric.h"
 #include "common/io/db.h"
 #include "common/io/leader.h"
+#include "common/io/replicas.h"
 
 /*
  * Adds PUT `path` with `body` (JSON).  A waiting message of the same path is
@@ -35,8 +36,8 @@ struct outbox_relay;
 
 struct outbox_config {
     struct db *db;
-    const char *schema; /* of the table, "meta" */
-    const char *target; /* base URL, "http://127.0.0.1:8082" */
+    const char *schema;      /* of the table, "meta" */
+    struct replicas *target; /* of the receiver; borrowed */
     struct metrics *metrics;
     struct leader *leader; /* only its epoch may take messages; NULL: every relay may */
 };

@@ -18,6 +18,7 @@ struct coordinator_config {
     const char *role;
     const char *name;
     int64_t rest_ms;
+    int64_t service_silent_ms;
     int64_t standby_missing_ms;
     const char *start_standby;
 };

@@ -21,6 +21,7 @@
     X(REASON_WON,         "won")          \
     X(REASON_STEPPED,     "stepped_down") \
     X(REASON_STOPPED,     "stopped")      \
+    X(REASON_SILENT,      "service_silent") /* nobody acts by our word */               \
     X(REASON_EXPIRED,     "expired")      /* no heartbeat within the lease */             \
     X(REASON_LOST,        "session_lost") /* the connection ended, or gave no answer */   \
     X(REASON_SUPERSEDED,  "superseded")   /* there is a newer epoch: our lock was no lock */
@@ -185,6 +186,9 @@ static void beat(struct elector *el)
         return;
     }
     standing_beat(el->config.standing, &sight, asked_ms);
+    /* Another went first: from now on it may need a standby. */
+    if (sight.is_held && !sight.is_ours)
+        el->rest_until_ms = 0;
     starter_tick(el->config.starter, state == STANDING_PRIMARY ? standbys_of(&sight) : -1);
 }
 
@@ -222,11 +226,27 @@ static void begin_to_act(struct elector *el)
     note_change(el, LOG_INFO, "leader.primary", REASON_WON);
 }
 
+/* A service that is dead or stuck does not act, and holding the lock for it helps nobody. */
+static bool is_service_silent(struct elector *el)
+{
+    int64_t asked_ms = standing_asked_ms(el->config.standing);
+    int64_t silent_ms = el->config.service_silent_ms;
+
+    return silent_ms > 0 && (asked_ms == 0 || clk_now_ms() - asked_ms > silent_ms);
+}
+
+static enum reason why_to_leave(struct elector *el)
+{
+    if (is_stopping(el))
+        return REASON_STOPPED;
+    return standing_is_asked_to_leave(el->config.standing) ? REASON_STEPPED : REASON_SILENT;
+}
+
 /* Nothing is told any more; the lock is kept until what was told is not believed any more. */
 static void begin_to_leave(struct elector *el)
 {
     enter(el, STANDING_LEAVING);
-    note_change(el, LOG_INFO, "leader.leaving", is_stopping(el) ? REASON_STOPPED : REASON_STEPPED);
+    note_change(el, LOG_INFO, "leader.leaving", why_to_leave(el));
 }
 
 static void leave(struct elector *el)
@@ -250,7 +270,13 @@ static void leave(struct elector *el)
 
 static bool is_to_leave(struct elector *el)
 {
-    return is_stopping(el) || standing_is_asked_to_leave(el->config.standing);
+    return is_stopping(el) || standing_is_asked_to_leave(el->config.standing) ||
+           is_service_silent(el);
+}
+
+static bool is_to_rest(struct elector *el, int64_t now_ms)
+{
+    return now_ms < el->rest_until_ms || is_service_silent(el);
 }
 
 /* One step; when to come back, by clk_now_ms(). */
@@ -275,7 +301,7 @@ static int64_t step(struct elector *el, int64_t now_ms)
         begin_to_leave(el);
         return now_ms;
     }
-    if (state == STANDING_CONNECTING && now_ms < el->rest_until_ms) {
+    if ((state == STANDING_CONNECTING || state == STANDING_STANDBY) && is_to_rest(el, now_ms)) {
         enter(el, STANDING_RESTING);
         return now_ms;
     }
@@ -294,9 +320,10 @@ static int64_t step(struct elector *el, int64_t now_ms)
             leave(el);
         return min_i64(el->beat_at_ms, max_i64(told_until_ms, now_ms));
     case STANDING_RESTING:
-        if (now_ms >= el->rest_until_ms)
-            enter(el, STANDING_STANDBY);
-        return min_i64(el->beat_at_ms, max_i64(el->rest_until_ms, now_ms));
+        if (is_to_rest(el, now_ms))
+            return min_i64(el->beat_at_ms, max_i64(el->rest_until_ms, now_ms + TERMS_TRY_MS));
+        enter(el, STANDING_STANDBY);
+        return now_ms;
     case STANDING_PRIMARY: break;
     }
     return el->beat_at_ms;

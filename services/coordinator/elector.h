@@ -17,7 +17,8 @@ struct elector_config {
     const char *conninfo;
     const char *role; /* borrowed, as is the name */
     const char *name;
-    int64_t rest_ms; /* after stepping down, others go first for so long */
+    int64_t rest_ms;           /* after stepping down, others go first for so long */
+    int64_t service_silent_ms; /* not asked for so long, it lets others act; 0: never */
     struct standing *standing;
     struct starter *starter; /* the elector's thread ticks it */
     struct metrics *metrics;

@@ -67,6 +67,7 @@ static bool serve(const struct coordinator_config *config, struct metrics *metri
         .role = config->role,
         .name = name,
         .rest_ms = config->rest_ms,
+        .service_silent_ms = config->service_silent_ms,
         .standing = standing,
         .starter = starter,
         .metrics = metrics,

@@ -19,6 +19,7 @@ struct standing {
     enum standing_state state;
     int64_t lease_until_ms;
     int64_t told_until_ms;
+    int64_t asked_ms;
     struct coordinator_sight sight;
     int64_t sight_ms; /* when it was asked for; 0: never */
     standing_left *left;
@@ -75,11 +76,19 @@ static struct standing_answer answer_at(const struct standing *s, int64_t now_ms
 struct standing_answer standing_tell(struct standing *s)
 {
     lock(s);
-    int64_t now_ms = clk_now_ms();
+    int64_t now_ms = s->asked_ms = clk_now_ms();
     struct standing_answer a = answer_at(s, now_ms);
     s->told_until_ms = max_i64(s->told_until_ms, now_ms + a.valid_for_ms);
     unlock(s);
     return a;
+}
+
+int64_t standing_asked_ms(struct standing *s)
+{
+    lock(s);
+    int64_t asked_ms = s->asked_ms;
+    unlock(s);
+    return asked_ms;
 }
 
 struct standing_answer standing_look(struct standing *s)

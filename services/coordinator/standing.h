@@ -23,7 +23,7 @@
     X(STANDING_ELECTED,    "elected")    /* has the lock, and waits until it may act */ \
     X(STANDING_PRIMARY,    "primary")                                                   \
     X(STANDING_LEAVING,    "leaving")    /* has the lock, and says that it does not act */ \
-    X(STANDING_RESTING,    "resting")    /* stepped down, and lets others go first */
+    X(STANDING_RESTING,    "resting")    /* lets others go first: stepped down, or its service is silent */
 /* clang-format on */
 
 enum standing_state {
@@ -53,7 +53,10 @@ struct standing_answer {
 /* From any thread.  What it says may be believed for valid_for_ms: that is remembered. */
 struct standing_answer standing_tell(struct standing *s);
 
-/* The same for onlookers, whom nobody has to wait for. */
+/* When somebody asked that last, by clk_now_ms(); 0: nobody has. */
+int64_t standing_asked_ms(struct standing *s);
+
+/* As standing_tell() for onlookers, whom nobody has to wait for. */
 struct standing_answer standing_look(struct standing *s);
 
 /* What the last heartbeat found, ages as of now; ERR_UNAVAILABLE if that is too long ago. */

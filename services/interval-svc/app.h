@@ -5,6 +5,7 @@
 #include "common/io/db.h"
 #include "common/io/httpd.h"
 #include "common/io/leader.h"
+#include "common/io/replicas.h"
 #include "common/io/zones.h"
 #include "services/interval-svc/worker.h"
 
@@ -13,7 +14,7 @@ struct interval_app {
     struct zones *zones;
     struct leader *leader;
     struct interval_worker *worker;
-    const char *local_url;      /* borrowed from the settings */
+    struct replicas *locals;
     struct metric *definitions; /* volumecap_definitions_applied_total{outcome} */
 };
 

@@ -1,5 +1,7 @@
 #include "services/interval-svc/config.h"
 
+#include "common/io/replicas.h"
+
 /* clang-format off */
 #define AT(member) offsetof(struct interval_config, member)
 static const struct config_row rows[] = {
@@ -22,7 +24,7 @@ static const struct config_row rows[] = {
     {"INTERVAL_DB_ACQUIRE_TIMEOUT_MS", CONFIG_INT,    AT(db_acquire_timeout_ms),
      "500",       1, 60000,     "wait for a database connection, then 503, ms"},
     {"INTERVAL_LOCAL_URL",             CONFIG_TEXT,   AT(local_url),
-     "http://127.0.0.1:8083", 0, 0, "where local-svc is"},
+     "http://127.0.0.1:8083", 0, 0, "where local-svc is" REPLICAS_HELP},
     {"INTERVAL_COORDINATOR_URL",       CONFIG_TEXT,   AT(coordinator_url),
      "",          0, 0,         "the coordinator beside this replica, http://127.0.0.1:8086; empty: none"},
     {"INTERVAL_ALONE",                 CONFIG_INT,    AT(alone),

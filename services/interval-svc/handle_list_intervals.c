@@ -41,7 +41,7 @@ bool interval_handle_list_intervals(void *arg, const struct httpd_request *http,
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) ||
         !interval_cap_id(http, &cap, e) || !interval_store_show(app->db, cap, &shown, e))
         return false;
-    interval_pools_ask(app->local_url, cap, &shown, amounts);
+    interval_pools_ask(app->locals, cap, &shown, amounts);
 
     js_object(&w, NULL);
     js_text(&w, "cap", cap);

@@ -61,13 +61,13 @@ static bool start_leader(const struct interval_config *config, struct metrics *m
     return leader_start(&leadership, ret, e);
 }
 
-static bool start_relay(const struct interval_config *config, struct db *db, struct leader *leader,
+static bool start_relay(struct db *db, struct replicas *locals, struct leader *leader,
                         struct metrics *metrics, struct outbox_relay **ret, struct err *e)
 {
     const struct outbox_config outbox = {
         .db = db,
         .schema = "interval",
-        .target = config->local_url,
+        .target = locals,
         .metrics = metrics,
         .leader = leader,
     };
@@ -77,6 +77,7 @@ static bool start_relay(const struct interval_config *config, struct db *db, str
 
 static bool serve(const struct interval_config *config, struct metrics *metrics, struct err *e)
 {
+    struct replicas locals;
     auto_db struct db *db = NULL;
     auto_zones struct zones *zones = NULL;
     auto_leader struct leader *leader = NULL;
@@ -87,10 +88,11 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
         .conninfo = config->db, .metrics = metrics, .retention_ms = config->retention_ms};
 
     if (!log_level_set_name(config->log_level, e) ||
+        !replicas_parse("INTERVAL_LOCAL_URL", config->local_url, &locals, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
         !zones_new(db, &zones, e) || !start_leader(config, metrics, &leader, e) ||
-        !start_relay(config, db, leader, metrics, &relay, e))
+        !start_relay(db, &locals, leader, metrics, &relay, e))
         return false;
     work.db = db;
     work.leader = leader;
@@ -103,7 +105,7 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
         .zones = zones,
         .leader = leader,
         .worker = worker,
-        .local_url = config->local_url,
+        .locals = &locals,
         .definitions =
             metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_applied_total",
                        "Definitions received: applied, or old ones passed over", "outcome"),

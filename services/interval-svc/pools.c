@@ -7,7 +7,7 @@
 #include "common/io/js.h"
 
 #define TIMEOUT_MS 1000
-#define URL_SIZE 512
+#define PATH_SIZE 128
 
 /* Every server that holds something of a window is in the answer. */
 #define REPLY_MAX (INT64_C(8) * 1024 * 1024)
@@ -81,22 +81,24 @@ static bool decode(const struct buf *body, const struct interval_shown *shown,
     return true;
 }
 
-static bool ask(const char *local_url, const char *cap, const struct interval_shown *shown,
+static bool ask(struct replicas *locals, const char *cap, const struct interval_shown *shown,
                 struct interval_amounts ret[INTERVAL_SHOWN_MAX], struct err *e)
 {
     auto_httpc struct httpc *http = NULL;
     struct httpc_reply reply __attribute__((cleanup(done_reply))) = {0};
-    char url[URL_SIZE];
+    char path[PATH_SIZE];
 
-    (void)snprintf(url, sizeof(url), "%s/pools/%s", local_url, cap);
+    (void)snprintf(path, sizeof(path), "/pools/%s", cap);
     return httpc_new(REPLY_MAX, &http, e) &&
-           httpc_call(
-               http, &(struct httpc_request){.method = "GET", .url = url, .timeout_ms = TIMEOUT_MS},
-               &reply, e) &&
+           httpc_call(http,
+                      &(struct httpc_request){
+                          .method = "GET", .to = locals, .url = path, .timeout_ms = TIMEOUT_MS},
+                      &reply, e) &&
            httpc_expect_success(&reply, e) && decode(&reply.body, shown, ret, e);
 }
 
-void interval_pools_ask(const char *local_url, const char *cap, const struct interval_shown *shown,
+void interval_pools_ask(struct replicas *locals, const char *cap,
+                        const struct interval_shown *shown,
                         struct interval_amounts ret[INTERVAL_SHOWN_MAX])
 {
     struct err e;
@@ -104,7 +106,7 @@ void interval_pools_ask(const char *local_url, const char *cap, const struct int
     for (size_t i = 0; i < shown->count; i++)
         ret[i] = (struct interval_amounts){INTERVAL_UNKNOWN, INTERVAL_UNKNOWN, INTERVAL_UNKNOWN,
                                            INTERVAL_UNKNOWN};
-    if (shown->count > 0 && !ask(local_url, cap, shown, ret, &e))
+    if (shown->count > 0 && !ask(locals, cap, shown, ret, &e))
         log_event(LOG_WARN, "pools.unknown", log_str("cap", cap), log_str("error", e.msg),
                   log_str("then", "answering without them"));
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/io/replicas.h"
 #include "services/interval-svc/store.h"
 
 #define INTERVAL_UNKNOWN INT64_C(-1)
@@ -15,5 +16,6 @@ struct interval_amounts {
 };
 
 /* One entry for each of the windows shown.  Never fails; takes a second at most. */
-void interval_pools_ask(const char *local_url, const char *cap, const struct interval_shown *shown,
+void interval_pools_ask(struct replicas *locals, const char *cap,
+                        const struct interval_shown *shown,
                         struct interval_amounts ret[INTERVAL_SHOWN_MAX]);

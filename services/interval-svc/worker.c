@@ -18,7 +18,7 @@
 #define RETRY_MS 500
 
 /* How soon a standby notices that it is to act. */
-#define STANDBY_MS 100
+#define STANDBY_MS 50
 
 /* After a longer stop, or a jump of the calendar, how late it was says nothing more. */
 #define LATE_MAX_MS 3600000

@@ -13,7 +13,7 @@ struct meta_app {
     struct meta_home here;
     struct zones *zones;
     struct outbox_relay *relay;
-    const char *interval_url; /* borrowed from the settings */
+    struct replicas *intervals;
     struct meta_watch *watch;
     struct metric *changes;  /* volumecap_definitions_changed_total{outcome} */
     struct metric *received; /* volumecap_definitions_received_total{outcome} */

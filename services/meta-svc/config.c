@@ -1,5 +1,7 @@
 #include "services/meta-svc/config.h"
 
+#include "common/io/replicas.h"
+
 /* clang-format off */
 #define AT(member) offsetof(struct meta_config, member)
 static const struct config_row rows[] = {
@@ -22,7 +24,7 @@ static const struct config_row rows[] = {
     {"META_DB_ACQUIRE_TIMEOUT_MS", CONFIG_INT,    AT(db_acquire_timeout_ms),
      "500",       1, 60000,     "wait for a database connection, then 503, ms"},
     {"META_INTERVAL_URL",          CONFIG_TEXT,   AT(interval_url),
-     "http://127.0.0.1:8082", 0, 0, "where interval-svc is"},
+     "http://127.0.0.1:8082", 0, 0, "where interval-svc is" REPLICAS_HELP},
     {"META_DC",                    CONFIG_TEXT,   AT(dc),
      "local",     0, 0,         "name of this data centre: the home of what is defined here"},
     {"META_WATCHERS_MAX",          CONFIG_INT,    AT(watchers_max),

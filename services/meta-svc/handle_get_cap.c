@@ -25,7 +25,7 @@ bool meta_handle_get_cap(void *arg, const struct httpd_request *http, struct htt
         reply->status = 304;
         return true;
     }
-    const struct meta_intervals intervals = meta_intervals_ask(app->interval_url, id);
+    const struct meta_intervals intervals = meta_intervals_ask(app->intervals, id);
     meta_body_cap(&w, &m, &intervals);
     return true;
 }

@@ -8,7 +8,7 @@
 
 #define TIMEOUT_MS 1000
 #define REPLY_MAX 65536
-#define URL_SIZE 512
+#define PATH_SIZE 128
 
 static void done_reply(struct httpc_reply *reply)
 {
@@ -55,16 +55,18 @@ static bool decode(const struct buf *body, struct meta_intervals *ret, struct er
     return true;
 }
 
-static bool ask(const char *interval_url, const char *id, struct meta_intervals *ret, struct err *e)
+static bool ask(struct replicas *interval_svc, const char *id, struct meta_intervals *ret,
+                struct err *e)
 {
     auto_httpc struct httpc *http = NULL;
     struct httpc_reply reply __attribute__((cleanup(done_reply))) = {0};
-    char url[URL_SIZE];
+    char path[PATH_SIZE];
 
-    (void)snprintf(url, sizeof(url), "%s/caps/%s/intervals", interval_url, id);
+    (void)snprintf(path, sizeof(path), "/caps/%s/intervals", id);
     if (!httpc_new(REPLY_MAX, &http, e) ||
         !httpc_call(http,
-                    &(struct httpc_request){.method = "GET", .url = url, .timeout_ms = TIMEOUT_MS},
+                    &(struct httpc_request){
+                        .method = "GET", .to = interval_svc, .url = path, .timeout_ms = TIMEOUT_MS},
                     &reply, e))
         return false;
     /* The definition is still on its way there: it has no windows yet. */
@@ -73,12 +75,12 @@ static bool ask(const char *interval_url, const char *id, struct meta_intervals 
     return httpc_expect_success(&reply, e) && decode(&reply.body, ret, e);
 }
 
-struct meta_intervals meta_intervals_ask(const char *interval_url, const char *id)
+struct meta_intervals meta_intervals_ask(struct replicas *interval_svc, const char *id)
 {
     struct meta_intervals intervals = {.known = true};
     struct err e;
 
-    if (ask(interval_url, id, &intervals, &e))
+    if (ask(interval_svc, id, &intervals, &e))
         return intervals;
     log_event(LOG_WARN, "intervals.unknown", log_str("cap", id), log_str("error", e.msg),
               log_str("then", "answering without them"));

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/domain/interval.h"
+#include "common/io/replicas.h"
 
 #define META_INTERVALS_MAX 16
 #define META_UNKNOWN INT64_C(-1)
@@ -25,4 +26,4 @@ struct meta_intervals {
 };
 
 /* Never fails: a definition is worth showing without them.  Takes a second at most. */
-struct meta_intervals meta_intervals_ask(const char *interval_url, const char *id);
+struct meta_intervals meta_intervals_ask(struct replicas *interval_svc, const char *id);

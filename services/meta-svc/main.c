@@ -45,13 +45,13 @@ static bool start_http(const struct meta_config *config, struct meta_app *app,
     return httpd_start(&http, ret, e);
 }
 
-static bool start_relay(const struct meta_config *config, struct db *db, struct metrics *metrics,
+static bool start_relay(struct db *db, struct replicas *intervals, struct metrics *metrics,
                         struct outbox_relay **ret, struct err *e)
 {
     const struct outbox_config outbox = {
         .db = db,
         .schema = "meta",
-        .target = config->interval_url,
+        .target = intervals,
         .metrics = metrics,
     };
 
@@ -60,6 +60,7 @@ static bool start_relay(const struct meta_config *config, struct db *db, struct 
 
 static bool serve(const struct meta_config *config, struct metrics *metrics, struct err *e)
 {
+    struct replicas intervals;
     auto_db struct db *db = NULL;
     auto_zones struct zones *zones = NULL;
     auto_outbox_relay struct outbox_relay *relay = NULL;
@@ -70,16 +71,17 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
         return err_set(e, ERR_INVALID, "META_DC must be 1 to %d characters of A-Z a-z 0-9 . _ -",
                        NAME_SIZE - 1);
     if (!log_level_set_name(config->log_level, e) ||
+        !replicas_parse("META_INTERVAL_URL", config->interval_url, &intervals, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
-        !zones_new(db, &zones, e) || !start_relay(config, db, metrics, &relay, e))
+        !zones_new(db, &zones, e) || !start_relay(db, &intervals, metrics, &relay, e))
         return false;
 
     struct meta_app app = {
         .here = {.db = db, .dc = config->dc},
         .zones = zones,
         .relay = relay,
-        .interval_url = config->interval_url,
+        .intervals = &intervals,
         .changes =
             metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_changed_total",
                        "PUT and DELETE of caps that succeeded, by what they came to", "outcome"),

@@ -11,6 +11,7 @@
 #include "common/io/bus.h"
 #include "common/io/httpd.h"
 #include "common/io/leader.h"
+#include "common/io/replicas.h"
 #include "common/io/sign.h"
 #include "services/remote-svc/config.h"
 #include "services/remote-svc/envelope.h"
@@ -39,6 +40,7 @@ struct remote_metrics {
 
 struct remote_app {
     struct remote_config config;
+    struct replicas locals, metas;
     struct metrics *registry;
     struct remote_metrics metrics;
     struct sign_keys *keys; /* NULL if there are no peers */

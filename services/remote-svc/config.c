@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/io/bus.h"
+#include "common/io/replicas.h"
 
 #define INT(member) CONFIG_INT, offsetof(struct remote_config, member)
 #define TEXT(member) CONFIG_TEXT, offsetof(struct remote_config, member)
@@ -34,9 +35,9 @@ static const struct config_row rows[] = {
     {"REMOTE_CA", TEXT(ca),
      "", 0, 0, "file of the authorities' certificates for amqps:// brokers, PEM"},
     {"REMOTE_LOCAL_URL", TEXT(local_url),
-     "http://127.0.0.1:8083", 0, 0, "where local-svc is"},
+     "http://127.0.0.1:8083", 0, 0, "where local-svc is" REPLICAS_HELP},
     {"REMOTE_META_URL", TEXT(meta_url),
-     "http://127.0.0.1:8081", 0, 0, "where meta-svc is"},
+     "http://127.0.0.1:8081", 0, 0, "where meta-svc is" REPLICAS_HELP},
     {"REMOTE_COORDINATOR_URL", TEXT(coordinator_url),
      "", 0, 0, "the coordinator beside this replica, http://127.0.0.1:8086; empty: none"},
     {"REMOTE_ALONE", INT(alone),

@@ -60,8 +60,6 @@ static bool take_rows(struct consumer *c, struct remote_link *link, struct span 
     auto_reply struct httpc_reply reply = {0};
     struct span rows, answer, ours;
     struct err e = {0};
-    char url[320];
-
     if (!span_member(message, "rows", &rows)) {
         refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
         return true;
@@ -69,8 +67,8 @@ static bool take_rows(struct consumer *c, struct remote_link *link, struct span 
     buf_printf(&body, "{\"from\":\"%s\",\"rows\":", from);
     buf_add(&body, rows.text, rows.len);
     buf_str(&body, "}");
-    (void)snprintf(url, sizeof(url), "%s/rows", c->app->config.local_url);
-    if (!fetch_with(c->http, "POST", url, &body, TIMEOUT_MS, &reply, &answer, &e))
+    if (!fetch_with(c->http, "POST", &c->app->locals, "/rows", &body, TIMEOUT_MS, &reply, &answer,
+                    &e))
         return refused_by(c, "local_svc", link, &e);
     if (span_member(answer, "rows", &ours))
         peer_tell_rows(&link->peer, ours);
@@ -86,7 +84,7 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
     struct span definitions, answer;
     int64_t first = 0, last = 0, applied = 0;
     struct err e = {0};
-    char url[320];
+    char path[128];
 
     if (!span_member(message, "definitions", &definitions) ||
         !span_member_i64(message, "from_revision", &first) ||
@@ -99,11 +97,11 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
                (long long)last);
     buf_add(&body, definitions.text, definitions.len);
     buf_str(&body, "}");
-    (void)snprintf(url, sizeof(url), "%s/peers/%s/definitions", c->app->config.meta_url, from);
+    (void)snprintf(path, sizeof(path), "/peers/%s/definitions", from);
     /* They are told again until they are applied: rows need not wait behind them. */
     if (clk_now_ms() < c->meta_away_until_ms)
         return true;
-    if (!fetch_with(c->http, "PUT", url, &body, TIMEOUT_MS, &reply, &answer, &e)) {
+    if (!fetch_with(c->http, "PUT", &c->app->metas, path, &body, TIMEOUT_MS, &reply, &answer, &e)) {
         (void)refused_by(c, "meta_svc", link, &e);
         c->meta_away_until_ms = clk_now_ms() + (err_is_retryable(e.kind) ? META_AWAY_MS : 0);
         return true;

@@ -17,20 +17,23 @@ static bool call(struct httpc *http, const struct httpc_request *req, struct htt
     return true;
 }
 
-bool fetch(struct httpc *http, const char *url, int64_t timeout_ms, struct httpc_reply *reply,
-           struct span *ret, struct err *e)
+bool fetch(struct httpc *http, struct replicas *of, const char *path, int64_t timeout_ms,
+           struct httpc_reply *reply, struct span *ret, struct err *e)
 {
-    const struct httpc_request req = {.method = "GET", .url = url, .timeout_ms = timeout_ms};
+    const struct httpc_request req = {
+        .method = "GET", .to = of, .url = path, .timeout_ms = timeout_ms};
 
     return call(http, &req, reply, ret, e);
 }
 
-bool fetch_with(struct httpc *http, const char *method, const char *url, const struct buf *body,
-                int64_t timeout_ms, struct httpc_reply *reply, struct span *ret, struct err *e)
+bool fetch_with(struct httpc *http, const char *method, struct replicas *of, const char *path,
+                const struct buf *body, int64_t timeout_ms, struct httpc_reply *reply,
+                struct span *ret, struct err *e)
 {
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     const struct httpc_request req = {.method = method,
-                                      .url = url,
+                                      .to = of,
+                                      .url = path,
                                       .body = buf_text(body),
                                       .body_len = body->len,
                                       .headers = headers,

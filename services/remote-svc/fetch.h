@@ -8,13 +8,13 @@
 #include "services/remote-svc/span.h"
 
 /* The answer is in `reply` and `ret` points into it. */
-MUST_CHECK bool fetch(struct httpc *http, const char *url, int64_t timeout_ms,
+MUST_CHECK bool fetch(struct httpc *http, struct replicas *of, const char *path, int64_t timeout_ms,
                       struct httpc_reply *reply, struct span *ret, struct err *e);
 
 /* Sends a body; otherwise the same. */
-MUST_CHECK bool fetch_with(struct httpc *http, const char *method, const char *url,
-                           const struct buf *body, int64_t timeout_ms, struct httpc_reply *reply,
-                           struct span *ret, struct err *e);
+MUST_CHECK bool fetch_with(struct httpc *http, const char *method, struct replicas *of,
+                           const char *path, const struct buf *body, int64_t timeout_ms,
+                           struct httpc_reply *reply, struct span *ret, struct err *e);
 
 void fetch_done(struct httpc_reply *reply);
 #define auto_reply __attribute__((cleanup(fetch_done)))

@@ -20,14 +20,13 @@ static bool look_applied(struct remote_link *link, struct httpc *http, struct er
     auto_reply struct httpc_reply reply = {0};
     struct span answer;
     int64_t applied = 0;
-    char url[320];
+    char path[128];
 
     if (link->definitions.looked_ms > 0 &&
         clk_now_ms() - link->definitions.looked_ms < config->sync_ms)
         return true;
-    (void)snprintf(url, sizeof(url), "%s/peers/%s/definitions", config->meta_url,
-                   link->peer.setting.dc);
-    if (!fetch(http, url, GRACE_MS, &reply, &answer, e))
+    (void)snprintf(path, sizeof(path), "/peers/%s/definitions", link->peer.setting.dc);
+    if (!fetch(http, &link->app->metas, path, GRACE_MS, &reply, &answer, e))
         return false;
     if (!span_member_i64(answer, "applied_revision", &applied))
         return err_set(e, ERR_INTERNAL, "GET /peers: an answer without applied_revision");
@@ -76,11 +75,11 @@ static bool tell_on(struct remote_link *link, struct httpc *http, struct err *e)
     auto_buf struct buf members = BUF_INIT(BUS_BODY_MAX);
     struct span page;
     int64_t revision = 0;
-    char url[320];
+    char path[128];
 
-    (void)snprintf(url, sizeof(url), "%s/definitions?since=%lld&wait_ms=%d&limit=%d",
-                   link->app->config.meta_url, (long long)f->told, WAIT_MS, LIMIT);
-    if (!fetch(http, url, WAIT_MS + GRACE_MS, &reply, &page, e))
+    (void)snprintf(path, sizeof(path), "/definitions?since=%lld&wait_ms=%d&limit=%d",
+                   (long long)f->told, WAIT_MS, LIMIT);
+    if (!fetch(http, &link->app->metas, path, WAIT_MS + GRACE_MS, &reply, &page, e))
         return false;
     if (!span_member_i64(page, "revision", &revision) ||
         !write_members(page, f->told, revision, &members))

@@ -28,11 +28,10 @@ static bool begin(struct remote_app *app, struct httpc *http, struct err *e)
 {
     auto_reply struct httpc_reply reply = {0};
     struct span page;
-    char url[320];
+    char path[128];
 
-    (void)snprintf(url, sizeof(url), "%s/rows?since=%lld&limit=1", app->config.local_url,
-                   (long long)UNITS_MAX);
-    if (!fetch(http, url, GRACE_MS, &reply, &page, e))
+    (void)snprintf(path, sizeof(path), "/rows?since=%lld&limit=1", (long long)UNITS_MAX);
+    if (!fetch(http, &app->locals, path, GRACE_MS, &reply, &page, e))
         return false;
     if (!span_member_i64(page, "revision", &app->rows_since))
         return err_set(e, ERR_INTERNAL, "GET /rows: an answer without revision");
@@ -45,11 +44,11 @@ static bool step(struct remote_app *app, struct httpc *http, struct err *e)
     auto_reply struct httpc_reply reply = {0};
     struct span page, rows;
     int64_t revision = 0;
-    char url[320];
+    char path[128];
 
-    (void)snprintf(url, sizeof(url), "%s/rows?since=%lld&wait_ms=%d&limit=1000",
-                   app->config.local_url, (long long)app->rows_since, WAIT_MS);
-    if (!fetch(http, url, WAIT_MS + GRACE_MS, &reply, &page, e))
+    (void)snprintf(path, sizeof(path), "/rows?since=%lld&wait_ms=%d&limit=1000",
+                   (long long)app->rows_since, WAIT_MS);
+    if (!fetch(http, &app->locals, path, WAIT_MS + GRACE_MS, &reply, &page, e))
         return false;
     if (!span_member_i64(page, "revision", &revision) || !span_member(page, "rows", &rows))
         return err_set(e, ERR_INTERNAL, "GET /rows: an answer without revision or rows");

@@ -30,15 +30,15 @@ static bool read_page(struct remote_link *link, struct httpc *http, struct walk 
                       const char *options, struct httpc_reply *reply, struct span *ret_page,
                       struct span *ret_rows, struct err *e)
 {
-    char url[512];
+    char path[512];
 
     if (walk->cursor[0] == '\0') {
         walk->began_ms = clk_now_ms();
         walk->pages = 0;
     }
-    (void)snprintf(url, sizeof(url), "%s/rows?peer=%s%s%s%s", link->app->config.local_url,
-                   link->peer.setting.dc, options, walk->cursor[0] ? "&after=" : "", walk->cursor);
-    if (!fetch(http, url, TIMEOUT_MS, reply, ret_page, e))
+    (void)snprintf(path, sizeof(path), "/rows?peer=%s%s%s%s", link->peer.setting.dc, options,
+                   walk->cursor[0] ? "&after=" : "", walk->cursor);
+    if (!fetch(http, &link->app->locals, path, TIMEOUT_MS, reply, ret_page, e))
         return false;
     if (!span_member(*ret_page, "rows", ret_rows))
         return err_set(e, ERR_INTERNAL, "GET /rows: an answer without rows");

@@ -66,7 +66,7 @@ static bool start_topper(struct server_app *app, const struct server_config *con
                    .incarnation = ledger_incarnation(app->ledger),
                    .generation = ledger_generation(app->ledger),
                    .process = app->process},
-        .url = config->local_url,
+        .locals = &app->locals,
         .upstream = &app->topup_upstream,
         .refused = refused,
         .refused_arg = app,
@@ -75,14 +75,14 @@ static bool start_topper(struct server_app *app, const struct server_config *con
     return topper_start(&topper, &app->topper, e);
 }
 
-static bool start_watcher(struct server_app *app, const struct server_config *config, struct err *e)
+static bool start_watcher(struct server_app *app, struct err *e)
 {
     const struct watcher_config watcher = {
         .windows = app->windows,
         .attention = app->attention,
         .metrics = &app->metrics,
         .upstream = &app->watch_upstream,
-        .url = config->local_url,
+        .locals = &app->locals,
     };
 
     return watcher_start(&watcher, &app->watcher, e);
@@ -126,11 +126,12 @@ bool server_app_start(const struct server_config *config, const char *openapi,
     app->attention = attention_new();
     if (!app->attention)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    if (!open_ledger(app, config, e))
+    if (!replicas_parse("SERVER_LOCAL_URL", config->local_url, &app->locals, e) ||
+        !open_ledger(app, config, e))
         return false;
     app->spender = (struct spender){.windows = app->windows, .attention = app->attention};
     if (!start_waiting(app, config, e) || !start_topper(app, config, refused, e) ||
-        !start_watcher(app, config, e) || !start_httpd(app, config, openapi, e))
+        !start_watcher(app, e) || !start_httpd(app, config, openapi, e))
         return false;
     *ret = TAKE(app);
     return true;

@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 #include "common/io/httpd.h"
 #include "common/io/ledger.h"
+#include "common/io/replicas.h"
 #include "services/volumecap-server/attention.h"
 #include "services/volumecap-server/config.h"
 #include "services/volumecap-server/metrics.h"
@@ -25,6 +26,7 @@
 struct server_app {
     struct metrics *registry;
     struct server_metrics metrics;
+    struct replicas locals;
     struct ledger *ledger;
     struct windows *windows;
     struct attention *attention;

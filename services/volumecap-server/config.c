@@ -1,11 +1,11 @@
 #include "services/volumecap-server/config.h"
 
 #include <stddef.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/io/replicas.h"
 
 /* clang-format off */
 #define INT(env, member, dflt, min, max, what)                                                      \
@@ -21,7 +21,7 @@ static const struct config_row rows[] = {
     INT("SERVER_CONNECTIONS_MAX",     connections_max, "1000", 1, 100000, "connections at once"),
     INT("SERVER_REQUEST_TIMEOUT_MS",  request_timeout_ms, "3000", 100, 60000, "for a whole request to arrive"),
     TEXT("SERVER_LOG_LEVEL",          log_level,       "info", "debug, info, warn or error"),
-    TEXT("SERVER_LOCAL_URL",          local_url,       "http://127.0.0.1:8083", "where local-svc is"),
+    TEXT("SERVER_LOCAL_URL",          local_url,       "http://127.0.0.1:8083", "where local-svc is" REPLICAS_HELP),
     TEXT("SERVER_LEDGER",             ledger,          NULL, "path of the ledger file, on a disk of this host"),
     INT("SERVER_LEDGER_ENTRIES",      ledger_entries,  "65536", 16, 16777216, "caps x windows it has room for; 128 bytes each"),
     INT("SERVER_WAIT_MS",             wait_ms,         "100", 1, 5000, "how long a consume waits for its topup"),
@@ -54,7 +54,5 @@ bool server_config_finish(struct server_config *config, struct err *e)
         config->name = host_name();
     if (!name_is_valid(config->name))
         return err_set(e, ERR_INVALID, "SERVER_NAME: 1 to 64 of A-Z a-z 0-9 . _ -");
-    if (strncmp(config->local_url, "http://", 7) != 0 || strlen(config->local_url) > 200)
-        return err_set(e, ERR_INVALID, "SERVER_LOCAL_URL: http://host:port");
     return log_level_set_name(config->log_level, e);
 }

@@ -24,5 +24,5 @@ struct server_config {
 
 extern const struct config_table server_config_table;
 
-/* What the table cannot say: fills in the name, checks the name, the log level and the URL. */
+/* What the table cannot say: fills in the name, checks it and the log level. */
 MUST_CHECK bool server_config_finish(struct server_config *config, struct err *e);

@@ -1,7 +1,6 @@
 #include "services/volumecap-server/topper.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -28,7 +27,6 @@ struct topper {
     struct httpc *httpc;
     pthread_t thread;
     bool is_running;
-    char topup_url[256], return_url[256];
 
     struct topup_item items[TOPUP_ITEMS_MAX];
     struct topup_answer answers[TOPUP_ITEMS_MAX];
@@ -46,7 +44,7 @@ struct topper {
 
 /* ---- one call */
 
-static bool call(struct topper *t, const char *url, int64_t timeout_ms, struct err *e)
+static bool call(struct topper *t, const char *path, int64_t timeout_ms, struct err *e)
 {
     buf_clear(&t->body);
     topup_encode_request(&t->config.sender, t->items, t->count, &t->body);
@@ -54,7 +52,8 @@ static bool call(struct topper *t, const char *url, int64_t timeout_ms, struct e
 
     const struct httpc_request req = {
         .method = "POST",
-        .url = url,
+        .to = t->config.locals,
+        .url = path,
         .body = buf_text(&t->body),
         .body_len = t->body.len,
         .timeout_ms = timeout_ms,
@@ -143,14 +142,14 @@ static void failed(struct topper *t, const struct err *e)
         refused(t, e);
 }
 
-static bool send_batch(struct topper *t, const char *url, int64_t timeout_ms)
+static bool send_batch(struct topper *t, const char *path, int64_t timeout_ms)
 {
     const struct server_metrics *m = t->config.upkeep.metrics;
     const int64_t sent_ms = clk_now_ms();
     struct err e = {0};
 
     metric_observed(m->batch_items, (int64_t)t->count);
-    const bool ok = call(t, url, timeout_ms, &e);
+    const bool ok = call(t, path, timeout_ms, &e);
     metric_add(metric_at(m->topups, outcome_of(ok, &e), NULL, NULL), 1);
     if (ok)
         apply_all(t, sent_ms);
@@ -205,7 +204,7 @@ static void tick(struct topper *t)
     gather(t, now_ms);
     add_heartbeat(t, now_ms);
     if (t->count > 0)
-        (void)send_batch(t, t->topup_url, CALL_TIMEOUT_MS);
+        (void)send_batch(t, "/topup", CALL_TIMEOUT_MS);
     show(t);
 }
 
@@ -319,7 +318,7 @@ int64_t topper_return_all(struct topper *t, int64_t budget_ms, int64_t *ret_open
         gather_leaving(t);
         if (t->count == 0)
             break;
-        if (!send_batch(t, t->return_url, min_i64(CALL_TIMEOUT_MS, left_ms)))
+        if (!send_batch(t, "/return", min_i64(CALL_TIMEOUT_MS, left_ms)))
             sleep_ms(min_i64(t->backoff_ms, max_i64(deadline_ms - clk_now_ms(), 0)));
         may_call = !atomic_load(&t->config.upkeep.windows->refused);
     }
@@ -340,8 +339,6 @@ bool topper_start(const struct topper_config *config, struct topper **ret, struc
     t->body = BUF_INIT(BODY_MAX);
     t->prng.state = prng_entropy();
     t->heard_ms = clk_now_ms();
-    (void)snprintf(t->topup_url, sizeof(t->topup_url), "%s/topup", config->url);
-    (void)snprintf(t->return_url, sizeof(t->return_url), "%s/return", config->url);
     if (!httpc_new(REPLY_MAX, &t->httpc, e))
         return false;
     CHECK(pthread_create(&t->thread, NULL, run, t) == 0);

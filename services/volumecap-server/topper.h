@@ -9,6 +9,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/err.h"
+#include "common/io/replicas.h"
 #include "services/volumecap-server/topup_wire.h"
 #include "services/volumecap-server/upkeep.h"
 #include "services/volumecap-server/upstream.h"
@@ -18,7 +19,7 @@ struct topper;
 struct topper_config {
     struct upkeep upkeep;
     struct topup_sender sender;
-    const char *url; /* of local-svc */
+    struct replicas *locals;
     struct upstream *upstream;
 
     /*

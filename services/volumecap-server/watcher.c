@@ -39,12 +39,12 @@ struct watcher {
 
 static bool fetch(struct watcher *w, int64_t wait_ms, struct watch_page *ret, struct err *e)
 {
-    char url[320];
+    char path[128];
 
-    (void)snprintf(url, sizeof(url), "%s/watch?since=%lld&wait_ms=%lld", w->config.url,
-                   (long long)w->since, (long long)wait_ms);
+    (void)snprintf(path, sizeof(path), "/watch?since=%lld&wait_ms=%lld", (long long)w->since,
+                   (long long)wait_ms);
     const struct httpc_request req = {
-        .method = "GET", .url = url, .timeout_ms = wait_ms + GRACE_MS};
+        .method = "GET", .to = w->config.locals, .url = path, .timeout_ms = wait_ms + GRACE_MS};
 
     w->announcer.measured_ms = clk_now_ms();
     return httpc_call(w->httpc, &req, &w->reply, e) && httpc_expect_success(&w->reply, e) &&

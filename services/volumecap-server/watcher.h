@@ -13,6 +13,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/err.h"
+#include "common/io/replicas.h"
 #include "services/volumecap-server/announce.h"
 #include "services/volumecap-server/metrics.h"
 #include "services/volumecap-server/upstream.h"
@@ -24,7 +25,7 @@ struct watcher_config {
     struct attention *attention;
     const struct server_metrics *metrics;
     struct upstream *upstream;
-    const char *url; /* of local-svc */
+    struct replicas *locals;
 };
 
 MUST_CHECK bool watcher_start(const struct watcher_config *config, struct watcher **ret,

@@ -54,6 +54,9 @@ void bench_open_windows(const struct bench_windows *w, int count);
 /* How long a data centre that ran dry waits for units of another.  Starts its own. */
 void bench_dry(struct dc *dc, const struct bench_plan *plan);
 
+/* How long it takes until another interval-svc acts.  Starts its own. */
+void bench_takeover(struct dc *dc, const struct bench_plan *plan);
+
 /* Durable topups by many servers, on one cap and on many, by the side of one transaction each. */
 void bench_topup(struct dc *dc, const struct bench_plan *plan);
 

@@ -1,5 +1,5 @@
 /*
- * bench [--quick] [consume] [topup] [dry] [sync]: what the speed promises are
+ * bench [--quick] [consume] [topup] [dry] [sync] [takeover]: what the speed promises are
  * measured with.  Each figure is the median of several runs, taken in turn with what it
  * is held against.  The load generator shares the machine with what it
  * measures, for all alike.
@@ -18,10 +18,9 @@ struct part {
 };
 
 static struct part parts[] = {
-    {"consume", bench_consume, true, false},
-    {"topup", bench_topup, true, false},
-    {"dry", bench_dry, false, false},
-    {"sync", bench_sync, false, false},
+    {"consume", bench_consume, true, false},    {"topup", bench_topup, true, false},
+    {"dry", bench_dry, false, false},           {"sync", bench_sync, false, false},
+    {"takeover", bench_takeover, false, false},
 };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
@@ -47,7 +46,7 @@ int main(int argc, char **argv)
         } else if (want(argv[i])) {
             has_named = true;
         } else {
-            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [dry] [sync]\n");
+            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [dry] [sync] [takeover]\n");
             return 2;
         }
     }

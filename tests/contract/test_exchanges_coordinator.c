@@ -31,7 +31,8 @@ static const struct exchange away[] = {
 
 Test(coordinator, answers)
 {
-    static const char *const env[] = {"COORDINATOR_ROLE=interval-svc", "COORDINATOR_NAME=a", NULL};
+    static const char *const env[] = {"COORDINATOR_ROLE=interval-svc", "COORDINATOR_NAME=a",
+                                      "COORDINATOR_SERVICE_SILENT_MS=0", NULL};
     auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
     pg_migrate(pg_conninfo(pg));
     auto_svc struct svc *s = svc_start(&(struct svc_options){

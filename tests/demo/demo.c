@@ -31,7 +31,8 @@ struct demo {
     struct tally *tally;
     struct replay *replay;
     int64_t first_due_ms;
-    struct page_event events[8];
+    int killed_interval, killed_remote; /* which replica; -1: none */
+    struct page_event events[16];
     size_t events_count;
 };
 
@@ -95,6 +96,52 @@ static void start_server(struct demo *d)
     say(d, "server-2 started again on its ledger");
 }
 
+/* The primary and the coordinator beside it; somebody else acts a second later. */
+static void kill_primary(struct demo *d, enum dc_kind kind, int *ret_killed, const char *what)
+{
+    struct dc *dc = busiest(d);
+
+    if (dc_coordinator_of(dc, kind, 0) < 0 || dc_count(dc, kind) == 0)
+        return;
+    *ret_killed = dc_primary(dc, kind);
+    if (*ret_killed < 0)
+        return;
+    dc_kill(dc, kind, *ret_killed);
+    dc_kill(dc, DC_COORDINATOR, dc_coordinator_of(dc, kind, *ret_killed));
+    say(d, what);
+}
+
+static void start_killed(struct demo *d, enum dc_kind kind, int killed, const char *what)
+{
+    struct dc *dc = busiest(d);
+
+    if (killed < 0)
+        return;
+    dc_launch(dc, DC_COORDINATOR, dc_coordinator_of(dc, kind, killed));
+    dc_launch(dc, kind, killed);
+    say(d, what);
+}
+
+static void kill_interval(struct demo *d)
+{
+    kill_primary(d, DC_INTERVAL, &d->killed_interval, "the primary interval-svc killed with -9");
+}
+
+static void start_interval(struct demo *d)
+{
+    start_killed(d, DC_INTERVAL, d->killed_interval, "it is started again, and stands by");
+}
+
+static void kill_remote(struct demo *d)
+{
+    kill_primary(d, DC_REMOTE, &d->killed_remote, "the primary remote-svc of dc1 killed with -9");
+}
+
+static void start_remote(struct demo *d)
+{
+    start_killed(d, DC_REMOTE, d->killed_remote, "it is started again, and stands by");
+}
+
 static void restart_database(struct demo *d)
 {
     say(d, "PostgreSQL restarts");
@@ -130,8 +177,10 @@ static const struct incident {
     int64_t plus_ms;
     void (*happens)(struct demo *d);
 } incidents[] = {
-    {30, 0, kill_server}, {30, 1000, start_server}, {45, 0, cut_off},
-    {60, 0, join},        {60, 3000, rejoined},     {75, 0, restart_database},
+    {15, 0, kill_interval},   {22, 0, start_interval},   {30, 0, kill_server},
+    {30, 1000, start_server}, {45, 0, cut_off},          {60, 0, join},
+    {60, 3000, rejoined},     {75, 0, restart_database}, {85, 0, kill_remote},
+    {92, 0, start_remote},
 };
 
 #define INCIDENTS (sizeof(incidents) / sizeof(incidents[0]))
@@ -166,12 +215,14 @@ static void start_data_centres(struct demo *d)
     snprintf(retention, sizeof(retention), "LOCAL_RETENTION_MS=%lld",
              (long long)(d->plan->ends_at_s - d->plan->starts_at_s) * 1000 + 604800000);
     time_format(trace_first_s(d) * 1000 - LEAD_MS * d->plan->speed, calendar);
-    d->dcs = dcs_start(&(struct dcs_options){
-        .count = d->count,
-        .folder = d->options->folder,
-        .links = true,
-        .each = {
-            .servers = d->servers, .calendar = calendar, .speed = d->plan->speed, .env = env}});
+    d->dcs = dcs_start(&(struct dcs_options){.count = d->count,
+                                             .folder = d->options->folder,
+                                             .links = true,
+                                             .each = {.servers = d->servers,
+                                                      .standby = d->options->standby,
+                                                      .calendar = calendar,
+                                                      .speed = d->plan->speed,
+                                                      .env = env}});
 }
 
 static void show_data_centres(const struct demo *d)
@@ -183,6 +234,8 @@ static void show_data_centres(const struct demo *d)
         printf("  %d data centres up, each with PostgreSQL, RabbitMQ, meta-svc, interval-svc, "
                "local-svc, remote-svc, %d servers; seven tenths of the clients are at dc1\n",
                d->count, d->servers);
+    if (d->options->standby)
+        printf("  two of what acts once, each with a coordinator: one acts, one stands by\n");
 }
 
 static bool define_caps(const struct demo *d, struct err *e)
@@ -330,6 +383,8 @@ enum demo_outcome demo_run(const struct trace *t, const struct demo_options *o)
                      .plan = plan,
                      .tally = tally,
                      .count = (int)o->dcs,
+                     .killed_interval = -1,
+                     .killed_remote = -1,
                      .servers = o->dcs == 1 ? SERVERS : SERVERS_OF_MANY};
     struct err e = {0};
 

@@ -11,6 +11,7 @@
 struct demo_options {
     int64_t dcs;        /* data centres */
     int64_t seconds;    /* that the trace shall take */
+    bool standby;       /* of what acts once, and its primaries are killed on the way */
     const char *page;   /* where the HTML goes */
     const char *folder; /* for the data centres' logs and data, kept; NULL: scratch */
 };

@@ -1,5 +1,5 @@
 /*
- * demo [--dcs N] [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]
+ * demo [--dcs N] [--standby] [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]
  * demo --derive --log FILE
  *
  * Replays a trace, or an access log, against a data centre of its own, or
@@ -28,6 +28,10 @@ static bool parse(int argc, char **argv, struct arguments *ret)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--derive") == 0) {
             ret->derive = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--standby") == 0) {
+            ret->demo.standby = true;
             continue;
         }
         if (value && strcmp(argv[i], "--log") == 0)
@@ -69,7 +73,8 @@ int main(int argc, char **argv)
 
     if (!parse(argc, argv, &a)) {
         fprintf(stderr,
-                "usage: demo [--dcs N] [--log FILE] [--seconds N] [--page FILE] [--dir FOLDER]\n"
+                "usage: demo [--dcs N] [--standby] [--log FILE] [--seconds N] [--page FILE] "
+                "[--dir FOLDER]\n"
                 "       demo --derive --log FILE\n");
         return 2;
     }

@@ -47,8 +47,14 @@ struct dc_process *dc_add(struct dc *dc, enum dc_kind kind, int port)
     CHECK(dc->counts[kind] < DC_REPLICAS_MAX);
     struct dc_process *process = &dc->processes[dc->processes_count++];
     *process = (struct dc_process){.kind = kind, .number = dc->counts[kind]++, .port = port};
-    snprintf(process->name, sizeof(process->name), row->has_replicas ? "%s-%d" : "%s", row->name,
-             process->number + 1);
+    if (kind == DC_COORDINATOR)
+        snprintf(process->name, sizeof(process->name), "coordinator-%s-%d",
+                 dc_kind_rows[process->number < DC_STANDBYS ? DC_INTERVAL : DC_REMOTE].name,
+                 process->number % DC_STANDBYS + 1);
+    else if (row->has_replicas || (dc->standby && dc_acts_once(kind)))
+        snprintf(process->name, sizeof(process->name), "%s-%d", row->name, process->number + 1);
+    else
+        snprintf(process->name, sizeof(process->name), "%s", row->name);
     return process;
 }
 
@@ -115,11 +121,13 @@ static void start_database(struct dc *dc, const struct dc_options *o)
 
 static void add_processes(struct dc *dc, const struct dc_options *o)
 {
+    int replicas = o->standby ? DC_STANDBYS : 1;
     const int wanted[DC_KINDS] = {
         [DC_LOCAL] = o->locals ? o->locals : 1,
-        [DC_INTERVAL] = 1,
+        [DC_COORDINATOR] = o->standby ? DC_STANDBYS * (1 + o->remotes) : 0,
+        [DC_INTERVAL] = replicas,
         [DC_META] = 1,
-        [DC_REMOTE] = o->remotes,
+        [DC_REMOTE] = o->remotes * replicas,
         [DC_SERVER] = o->servers ? o->servers : 1,
     };
 
@@ -149,6 +157,8 @@ static void wait_all_ready(const struct dc *dc)
 {
     for (int i = 0; i < dc->processes_count; i++)
         dc_wait_ready(dc, dc->processes[i].kind, dc->processes[i].number);
+    if (dc->standby)
+        dc_await_primaries(dc);
 }
 
 /* Processes are started again long after dc_start(). */
@@ -169,11 +179,14 @@ struct dc *dc_start(const struct dc_options *o)
 
     dc->outlives = o->outlives;
     dc->number = o->number;
+    dc->standby = o->standby;
     for (int i = 0; o->env && o->env[i]; i++)
         dc_add_env(dc, o->env[i]);
     make_folder(dc);
     dc_state_save(dc); /* from here on there is something to be found and stopped */
     start_database(dc, o);
+    if (o->db_line)
+        dc->db_line = line_start((int)pg_port(dc->pg));
     add_processes(dc, o);
     spawn_missing(dc);
     wait_all_ready(dc);
@@ -242,6 +255,7 @@ struct dc *dc_forget(struct dc *dc)
     for (int i = 0; i < dc->processes_count; i++)
         proc_free(dc->processes[i].proc);
     pg_free(dc->pg);
+    (void)line_free(dc->db_line);
     if (dc->is_scratch)
         folder_remove(dc->folder);
     for (int i = 0; dc->env[i]; i++)

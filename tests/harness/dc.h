@@ -21,13 +21,24 @@
 #define DC_REPLICAS_MAX 16
 
 /* In the order in which they start; `migrate` has run before. */
-enum dc_kind { DC_LOCAL, DC_INTERVAL, DC_META, DC_REMOTE, DC_SERVER, DC_KINDS };
+enum dc_kind {
+    DC_LOCAL,
+    DC_COORDINATOR,
+    DC_INTERVAL,
+    DC_META,
+    DC_REMOTE,
+    DC_SERVER,
+    DC_KINDS,
+};
 
 struct dc_options {
     const char *folder; /* made if missing, kept afterwards; NULL: scratch */
     int locals;         /* replicas of local-svc; 0: 1 */
     int servers;        /* 0: 1 */
-    int remotes;        /* remote-svc; 0: none, it is the only data centre */
+    int remotes;        /* remote-svc; 0: none, it is the only data centre; at most 1 */
+    bool standby;       /* two of what acts once, each with a coordinator beside it */
+    /* The first of each two reach PostgreSQL over a line (line.h), which ends with us. */
+    bool db_line;
     const char
         *conninfo; /* a database that others start and stop, empty; NULL: a cluster of its own */
     const char *calendar;   /* where calendar time starts, "2015-05-17T10:00:00Z"; NULL: now */
@@ -94,6 +105,30 @@ void dc_crash_database(struct dc *dc);
 /* Notices which of our children have been ended by somebody else: they are zombies until then. */
 void dc_reap(struct dc *dc);
 
+/*
+ * Starts a replica that believes to be the only one, whatever others do: two
+ * primaries, which no coordinator would allow.
+ */
+void dc_launch_alone(struct dc *dc, enum dc_kind kind, int i);
+
+/* With `db_line`: the first replicas and their coordinators are cut off from the database. */
+void dc_db_cut(struct dc *dc);
+void dc_db_mend(struct dc *dc);
+
+/* The number of the coordinator beside that replica; -1: it is alone. */
+int dc_coordinator_of(const struct dc *dc, enum dc_kind kind, int i);
+
+/* Which replica of what acts once is primary, by its coordinator's word; -1: none, it seems. */
+int dc_primary(const struct dc *dc, enum dc_kind kind);
+
+/* Does that replica do what only one may do, by its own word?  Both are false if it has none. */
+bool dc_is_acting(const struct dc *dc, enum dc_kind kind, int i);
+bool dc_is_resting(const struct dc *dc, enum dc_kind kind, int i);
+
+/* Hands over until that replica is primary, and the other stands by. */
+void dc_make_primary(const struct dc *dc, enum dc_kind kind, int i);
+
+/* A standby is ready, too. */
 bool dc_is_running(const struct dc *dc, enum dc_kind kind, int i);
 bool dc_is_ready(const struct dc *dc, enum dc_kind kind, int i);   /* says /readyz */
 void dc_wait_ready(const struct dc *dc, enum dc_kind kind, int i); /* with a limit */

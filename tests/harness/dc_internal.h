@@ -3,20 +3,23 @@
 /* dc_internal: what the files of dc share. */
 
 #include "tests/harness/dc.h"
+#include "tests/harness/line.h"
 #include "tests/harness/proc.h"
 
 #define DC_PATH_SIZE 256
 #define DC_ENV_MAX 32
 #define DC_UPSTREAMS_MAX 2
-#define DC_PROCESSES_MAX (DC_REPLICAS_MAX + DC_REPLICAS_MAX + 3)
+#define DC_STANDBYS 2 /* replicas of what acts once, if there is a standby */
+#define DC_PROCESSES_MAX (DC_REPLICAS_MAX + DC_REPLICAS_MAX + 4 * DC_STANDBYS + 1)
 
 struct dc_process {
     enum dc_kind kind;
     int number;        /* among those of its kind, from 0 */
-    char name[24];     /* "server-2" */
+    char name[32];     /* "server-2" */
     struct proc *proc; /* NULL if attached */
     pid_t pid;         /* of the latest; 0: never started */
     int port;
+    bool is_alone; /* while dc_launch_alone() starts it */
 };
 
 struct dc {
@@ -24,7 +27,9 @@ struct dc {
     int number; /* among several, from 0 */
     bool is_scratch;
     bool outlives;
-    bool is_complete;          /* all of it was ready once */
+    bool is_complete; /* all of it was ready once */
+    bool standby;
+    struct line *db_line;      /* NULL: none */
     struct pg *pg;             /* NULL if attached */
     char *conninfo;            /* NULL until PostgreSQL runs */
     char *env[DC_ENV_MAX + 1]; /* the caller's settings, NULL-terminated */
@@ -50,6 +55,12 @@ extern const struct dc_kind_row dc_kind_rows[DC_KINDS];
 
 /* <folder>/<name><suffix> */
 void dc_path(const struct dc *dc, const char *name, const char *suffix, char ret[DC_PATH_SIZE]);
+
+/* Does only one replica of it act? */
+bool dc_acts_once(enum dc_kind kind);
+
+/* Somebody acts, of each kind that acts once. */
+void dc_await_primaries(const struct dc *dc);
 
 /* Adds a process, not started yet. */
 struct dc_process *dc_add(struct dc *dc, enum dc_kind kind, int port);

@@ -115,6 +115,26 @@ void dc_launch(struct dc *dc, enum dc_kind kind, int i)
     dc_state_save(dc); /* whoever started the one before is to find this one */
 }
 
+void dc_launch_alone(struct dc *dc, enum dc_kind kind, int i)
+{
+    struct dc_process *process = find_mutable(dc, kind, i);
+
+    CHECK(dc_acts_once(kind) && !dc_process_is_running(process));
+    process->is_alone = true;
+    dc_spawn(dc, process);
+    process->is_alone = false; /* the next time it is one of two again */
+}
+
+void dc_db_cut(struct dc *dc)
+{
+    line_cut(dc->db_line);
+}
+
+void dc_db_mend(struct dc *dc)
+{
+    line_mend(dc->db_line);
+}
+
 void dc_restart(struct dc *dc, enum dc_kind kind, int i)
 {
     dc_launch(dc, kind, i);

@@ -8,8 +8,8 @@
 #include "tests/harness/postmaster.h"
 
 /*
- * Lines "number N", "conninfo TEXT", "env NAME=VALUE" and "process KIND PID PORT" for each, and
- * "complete" when all was ready.
+ * Lines "number N", "standby" if there are two of what acts once, "conninfo TEXT",
+ * "env NAME=VALUE" and "process KIND PID PORT" for each, and "complete" when all was ready.
  */
 
 #define LINE_SIZE 4096
@@ -31,6 +31,8 @@ void dc_state_save(const struct dc *dc)
     if (!f)
         harness_fail("cannot write %s", fresh);
     fprintf(f, "number %d\n", dc->number);
+    if (dc->standby)
+        fprintf(f, "standby\n");
     if (dc->conninfo)
         fprintf(f, "conninfo %s\n", dc->conninfo);
     for (int i = 0; dc->env[i]; i++)
@@ -51,6 +53,10 @@ static void load_line(struct dc *dc, const char *line)
 
     if (sscanf(line, "number %d", &dc->number) == 1)
         return;
+    if (strcmp(line, "standby\n") == 0) {
+        dc->standby = true;
+        return;
+    }
     if (sscanf(line, "conninfo %4095[^\n]", text) == 1) {
         free(dc->conninfo);
         dc->conninfo = strdup(text);

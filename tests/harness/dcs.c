@@ -325,8 +325,9 @@ int dcs_stop_services(struct dcs *d)
 {
     int odd = 0;
 
-    for (int i = d->count - 1; i >= 0; i--)
+    for (int i = d->count - 1; i >= 0; i--) {
         odd += d->dcs[i] ? dc_stop_services(d->dcs[i]) : 0;
+    }
     return odd;
 }
 
@@ -377,9 +378,18 @@ static const cJSON *peer_entry(struct client *remote, const char *peer)
     return NULL;
 }
 
+/* Only a primary has anything to say of others; -1: there is none now. */
+static int speaker(const struct dc *dc)
+{
+    return dc_coordinator_of(dc, DC_REMOTE, 0) < 0 ? 0 : dc_primary(dc, DC_REMOTE);
+}
+
 bool dcs_peer_is(const struct dcs *d, int at, int peer, const char *state)
 {
-    auto_client struct client *remote = dc_client(d->dcs[at], DC_REMOTE, 0);
+    int replica = speaker(d->dcs[at]);
+    if (replica < 0)
+        return false;
+    auto_client struct client *remote = dc_client(d->dcs[at], DC_REMOTE, replica);
     const cJSON *entry = peer_entry(remote, dcs_name(peer));
     const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "state"));
 
@@ -388,7 +398,10 @@ bool dcs_peer_is(const struct dcs *d, int at, int peer, const char *state)
 
 int64_t dcs_at_peer(const struct dcs *d, int at, int peer, const char *member)
 {
-    auto_client struct client *remote = dc_client(d->dcs[at], DC_REMOTE, 0);
+    int replica = speaker(d->dcs[at]);
+    if (replica < 0)
+        return -1;
+    auto_client struct client *remote = dc_client(d->dcs[at], DC_REMOTE, replica);
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(peer_entry(remote, dcs_name(peer)), member);
 
     return cJSON_IsNumber(n) ? (int64_t)n->valuedouble : -1;

@@ -16,6 +16,7 @@
 #include "tests/harness/proc.h"
 
 #define PAIRS_MAX 32
+#define LISTENER_FD 3
 
 struct line {
     pid_t pid;
@@ -113,8 +114,11 @@ struct line *line_start(int to_port)
     if (l->pid < 0)
         harness_fail("fork: %s", strerror(errno));
     if (l->pid == 0) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        /* What the parent has open is not ours: who waits for its end must not wait for us. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent ||
+            dup2(listener, LISTENER_FD) < 0 || close_range(LISTENER_FD + 1, ~0U, 0) != 0)
             _exit(127);
+        listener = LISTENER_FD;
         forward(listener, to_port);
     }
     close(listener);

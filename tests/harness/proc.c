@@ -117,8 +117,9 @@ _Noreturn static void child(const struct proc_options *o, const struct passwd *u
         guard(o->dies_with);
     for (const char *const *p = o->env; p && *p; p++)
         putenv(strdup(*p));
-    /* Whoever outlives a test must not keep open what the test had, its pipe to the runner say. */
-    closefrom(3);
+    /* Who waits for the end of what we have open (a test's runner, say) must not wait for it. */
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
+        child_failed("close_range");
     /* execvp() takes away const but does not write. */
     union {
         const char *const *given;

@@ -46,7 +46,10 @@ static struct seat seat_with(const char *conninfo, const char *role, const char 
                              const char *more)
 {
     char role_env[100], name_env[100];
-    const char *const env[] = {role_env, name_env, "COORDINATOR_REST_MS=1000", more, NULL};
+    /* Most tests look at one of them at a time: the others are not asked meanwhile. */
+    const char *const env[] = {
+        role_env, name_env, "COORDINATOR_REST_MS=1000", "COORDINATOR_SERVICE_SILENT_MS=0",
+        more,     NULL};
 
     (void)snprintf(role_env, sizeof(role_env), "COORDINATOR_ROLE=%s", role);
     (void)snprintf(name_env, sizeof(name_env), "COORDINATOR_NAME=%s", name);
@@ -450,6 +453,53 @@ Test(coordinator, a_primary_steps_down_for_its_standby)
     cr_expect(is_primary(&p.b));
 }
 
+static bool has_beaten(void *arg)
+{
+    return in_metrics(arg, "volumecap_heartbeat_seconds_count") >= 3;
+}
+
+Test(coordinator, one_that_no_service_asks_does_not_compete)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a =
+        seat_with(pg_conninfo_of(d), ROLE, "a", "COORDINATOR_SERVICE_SILENT_MS=60000");
+
+    cr_assert(harness_await(has_beaten, &a, WAIT_MS));
+    cr_expect(in_metrics(&a, "volumecap_leader_epoch") == 0);
+    await(is_primary, &a, "primary as soon as it is asked");
+    cr_expect(a.epoch == 1);
+}
+
+Test(coordinator, a_primary_whose_service_falls_silent_is_replaced)
+{
+    static const char silent[] = "COORDINATOR_SERVICE_SILENT_MS=1000";
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_with(pg_conninfo_of(d), ROLE, "a", silent);
+
+    await(is_primary, &a, "primary");
+    auto_seat struct seat b = seat_with(pg_conninfo_of(d), ROLE, "b", silent);
+    int64_t start_ms = clk_now_ms();
+    await(is_primary, &b, "primary in place of one that is not asked");
+    cr_expect(a.believed_until_ms <= b.heard_ms);
+    report("silence of the service to replaced", start_ms, 2500);
+    cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"service_silent\"}") == 1);
+    await(is_standby, &a, "a standby when it is asked again");
+}
+
+/* It has gone last once: it does not leave its successor without a standby. */
+Test(coordinator, who_stepped_down_stands_by_as_soon_as_another_is_primary)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_with(pg_conninfo_of(d), ROLE, "a", "COORDINATOR_REST_MS=60000");
+
+    await(is_primary, &a, "primary");
+    auto_seat struct seat b = seat_new(pg_conninfo_of(d), "b");
+    await(is_standby, &b, "standby");
+    (void)expect(&a, 200, "POST", "/step-down");
+    await(is_primary, &b, "primary");
+    await(is_standby, &a, "standby long before its rest is over");
+}
+
 /* With nobody to hand over to it comes back by itself. */
 Test(coordinator, one_alone_that_steps_down_is_primary_again_after_a_rest)
 {
@@ -564,8 +614,12 @@ Test(coordinator, a_standby_that_is_missing_is_started)
 
     (void)snprintf(path, sizeof(path), "%s/started", folder);
     (void)snprintf(command, sizeof(command), "COORDINATOR_START_STANDBY=echo again >> %s", path);
-    const char *const env[] = {"COORDINATOR_ROLE=" ROLE, "COORDINATOR_NAME=a",
-                               "COORDINATOR_STANDBY_MISSING_MS=1000", command, NULL};
+    const char *const env[] = {"COORDINATOR_ROLE=" ROLE,
+                               "COORDINATOR_NAME=a",
+                               "COORDINATOR_STANDBY_MISSING_MS=1000",
+                               "COORDINATOR_SERVICE_SILENT_MS=0",
+                               command,
+                               NULL};
     auto_seat struct seat a = {.svc = svc_start(&(struct svc_options){.name = "coordinator",
                                                                       .prefix = "COORDINATOR",
                                                                       .conninfo = pg_conninfo_of(d),

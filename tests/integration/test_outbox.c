@@ -171,15 +171,17 @@ struct sender {
     const char *conninfo;
     struct db *db;
     struct metrics *metrics;
-    char target[64];
+    struct replicas target;
 };
 
 static struct sender sender_on(const char *conninfo, int64_t port)
 {
     struct sender s = {.conninfo = conninfo, .metrics = metrics_new()};
     struct err e = {0};
+    char url[64];
 
-    snprintf(s.target, sizeof(s.target), "http://127.0.0.1:%lld", (long long)port);
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%lld", (long long)port);
+    cr_assert(replicas_parse("target", url, &s.target, &e), "%s", e.msg);
     cr_assert(db_open(conninfo, 4, 5000, NULL, &s.db, &e), "%s", e.msg);
     return s;
 }
@@ -203,7 +205,7 @@ static void sender_done(struct sender *s)
 static struct outbox_relay *relay(struct sender *s)
 {
     const struct outbox_config config = {
-        .db = s->db, .schema = "meta", .target = s->target, .metrics = s->metrics};
+        .db = s->db, .schema = "meta", .target = &s->target, .metrics = s->metrics};
     struct outbox_relay *r = NULL;
     struct err e = {0};
 

@@ -107,14 +107,16 @@ int main(void)
     auto_pg_db struct pg_db *d = pg_fresh_db();
     struct metrics *metrics = metrics_new();
     struct world w = {.conninfo = pg_conninfo_of(d)};
+    struct replicas nobody;
     struct err e = {0};
 
     pg_exec(w.conninfo, "CREATE TABLE t AS SELECT 0 AS n");
     CHECK(db_open(w.conninfo, 3, WAIT_MS, metrics, &w.db, &e));
     CHECK(db_listen(w.conninfo, "news", &w.listener, &e));
+    CHECK(replicas_parse("target", "http://127.0.0.1:1", &nobody, &e));
     /* Nobody listens there: leasing and giving back is what is raced here. */
     const struct outbox_config config = {
-        .db = w.db, .schema = "meta", .target = "http://127.0.0.1:1", .metrics = metrics};
+        .db = w.db, .schema = "meta", .target = &nobody, .metrics = metrics};
     CHECK(outbox_relay_start(&config, &w.relay, &e));
     run(&w);
     outbox_relay_stop(w.relay);

@@ -328,3 +328,127 @@ Test(httpc, an_answer_that_is_no_success_is_an_error_of_ours)
         buf_done(&reply.body);
     }
 }
+
+/* ---- several replicas */
+
+#define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+static void parse(struct replicas *r, const char *first, const char *second)
+{
+    char text[160];
+    struct err e = {.msg = ""};
+
+    (void)snprintf(text, sizeof(text), "%s,%s", first, second);
+    cr_assert(replicas_parse("A_URL", text, r, &e), "%s", e.msg);
+}
+
+static bool ask_any(struct httpc *c, struct replicas *r, int64_t timeout_ms, int *ret_status,
+                    struct err *e)
+{
+    const struct httpc_request req = {
+        .method = "GET", .to = r, .url = "/a?b=1", .timeout_ms = timeout_ms};
+    struct httpc_reply reply = {0};
+    bool answered = httpc_call(c, &req, &reply, e);
+
+    *ret_status = reply.status;
+    buf_done(&reply.body);
+    return answered;
+}
+
+Test(replicas, who_cannot_be_connected_to_is_passed_over_and_not_asked_first_any_more)
+{
+    struct server s;
+    struct replicas r;
+    struct err e = {.msg = ""};
+    char nobody[64];
+    int status = 0, fd = listen_anywhere(nobody); /* bound, so that nobody else listens there */
+
+    server_start(&s, OK_ANSWER);
+    parse(&r, nobody, s.url);
+    struct httpc *c = new_client(100);
+    cr_assert(ask_any(c, &r, PATIENCE_MS, &status, &e), "%s", e.msg);
+    cr_expect(status == 200 && atomic_load(&r.first) == 1);
+    cr_expect(strncmp(s.request, "GET /a?b=1 HTTP/1.1\r\n", 21) == 0, "%s", s.request);
+    httpc_free(c);
+    server_stop(&s);
+    (void)close(fd);
+}
+
+Test(replicas, where_nobody_can_be_reached_each_is_asked_once)
+{
+    struct replicas r;
+    struct err e = {.msg = ""};
+    char first[64], second[64];
+    int status = 0, fds[] = {listen_anywhere(first), listen_anywhere(second)};
+
+    parse(&r, first, second);
+    struct httpc *c = new_client(100);
+    cr_expect(!ask_any(c, &r, PATIENCE_MS, &status, &e) && e.kind == ERR_UNAVAILABLE);
+    cr_expect(strstr(e.msg, second) != NULL && atomic_load(&r.first) == 0, "%s", e.msg);
+    httpc_free(c);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+/* What it did with the request is unknown: the caller must know that, and asks again by itself. */
+Test(replicas, who_gives_no_answer_is_not_asked_first_the_next_time)
+{
+    struct server silent, well;
+    struct replicas r;
+    struct err e = {.msg = ""};
+    int status = 0;
+
+    server_start(&silent, NULL);
+    server_start(&well, OK_ANSWER);
+    parse(&r, silent.url, well.url);
+    struct httpc *c = new_client(100);
+    cr_expect(!ask_any(c, &r, 200, &status, &e) && e.kind == ERR_TIMEOUT);
+    cr_assert(ask_any(c, &r, PATIENCE_MS, &status, &e), "%s", e.msg);
+    cr_expect_eq(status, 200);
+    httpc_free(c);
+    server_stop(&silent);
+    server_stop(&well);
+}
+
+Test(replicas, an_answer_of_5xx_is_one_and_the_next_call_goes_to_another)
+{
+    struct server sick, well;
+    struct replicas r;
+    struct err e = {.msg = ""};
+    int status = 0;
+
+    server_start(&sick, "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n");
+    server_start(&well, OK_ANSWER);
+    parse(&r, sick.url, well.url);
+    struct httpc *c = new_client(100);
+    cr_expect(ask_any(c, &r, PATIENCE_MS, &status, &e) && status == 503);
+    cr_expect(ask_any(c, &r, PATIENCE_MS, &status, &e) && status == 200);
+    cr_expect(ask_any(c, &r, PATIENCE_MS, &status, &e) && status == 200);
+    httpc_free(c);
+    server_stop(&sick);
+    server_stop(&well);
+}
+
+Test(replicas, a_setting_is_1_to_8_addresses)
+{
+    static const char *const bad[] = {
+        "",
+        "localhost:1",
+        "http://",
+        "https://a:1",
+        "http://a:1,",
+        ",http://a:1",
+        "http://a:1, http://b:1",
+        "http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a"};
+    struct replicas r;
+    struct err e = {.msg = ""};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        cr_expect(!replicas_parse("A_URL", bad[i], &r, &e), "%s", bad[i]);
+        cr_expect(e.kind == ERR_INVALID && strncmp(e.msg, "A_URL: ", 7) == 0, "%s", e.msg);
+    }
+    parse(&r, "http://a:1/", "http://b:2/base");
+    cr_assert_eq(r.count, 2);
+    cr_expect_str_eq(r.urls[0], "http://a:1");
+    cr_expect_str_eq(r.urls[1], "http://b:2/base");
+}

@@ -1,5 +1,5 @@
 /*
- * dc up|status|down --dir FOLDER [--dcs N] [--servers N]: a data centre, or
+ * dc up|status|down --dir FOLDER [--dcs N] [--servers N] [--standby]: a data centre, or
  * several that trade, going on after the command, for people to try.  `up`
  * also starts again what has died; `locals` prints what `audit` is to be told.
  */
@@ -26,6 +26,7 @@ struct arguments {
     const char *folder;
     int64_t dcs;     /* 0: not said */
     int64_t servers; /* a data centre; 0: not said */
+    bool standby;
 };
 
 struct option {
@@ -52,6 +53,11 @@ static bool parse(int argc, char **argv, struct arguments *ret)
 
     *ret = (struct arguments){.command = argc > 1 ? argv[1] : ""};
     for (int i = 2; i < argc; i += 2) {
+        if (strcmp(argv[i], "--standby") == 0) {
+            ret->standby = true;
+            i--;
+            continue;
+        }
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         const struct option *option = find_option(options, 2, argv[i]);
         if (value && strcmp(argv[i], "--dir") == 0) {
@@ -74,6 +80,14 @@ static const char *state_of(const struct dc *dc, enum dc_kind kind, int i)
     return dc_is_ready(dc, kind, i) ? "ready" : "not ready";
 }
 
+/* Of two that act once: who does. */
+static const char *rank_of(const struct dc *dc, enum dc_kind kind, int i)
+{
+    if (dc_coordinator_of(dc, kind, i) < 0)
+        return "";
+    return dc_primary(dc, kind) == i ? ", primary" : ", standby";
+}
+
 /* Returns how many processes are not ready. */
 static int show_dc(const struct dc *dc)
 {
@@ -83,8 +97,8 @@ static int show_dc(const struct dc *dc)
         for (int i = 0; i < dc_count(dc, kind); i++) {
             const char *state = state_of(dc, kind, i);
             missing += strcmp(state, "ready") != 0;
-            printf("%-18s http://127.0.0.1:%-6d pid %-8d %s\n", dc_service(kind),
-                   dc_port(dc, kind, i), (int)dc_pid(dc, kind, i), state);
+            printf("%-18s http://127.0.0.1:%-6d pid %-8d %s%s\n", dc_service(kind),
+                   dc_port(dc, kind, i), (int)dc_pid(dc, kind, i), state, rank_of(dc, kind, i));
         }
     if (dc_conninfo(dc))
         printf("%-18s %s\n", "PostgreSQL", dc_conninfo(dc));
@@ -138,6 +152,8 @@ static void show_what_to_try(const struct dcs *d)
     printf("  curl -X POST http://127.0.0.1:%d/consume %s -d '{\"cap\":\"try-me\"}'\n",
            dc_port(last, DC_SERVER, 0), type);
     printf("  curl http://127.0.0.1:%d/pools/try-me\n", dc_port(last, DC_LOCAL, 0));
+    if (dc_count(dc, DC_COORDINATOR) > 0)
+        printf("  curl http://127.0.0.1:%d/members\n", dc_port(dc, DC_COORDINATOR, 0));
     if (dcs_count(d) > 1)
         printf("  curl http://127.0.0.1:%d/peers\n", dc_port(last, DC_REMOTE, 0));
 }
@@ -170,11 +186,13 @@ static struct dcs *start(const struct arguments *a)
         fprintf(stderr, "dc: %s holds something else than a data centre: remove it\n", a->folder);
         return NULL;
     }
-    struct dcs *d = dcs_start(&(struct dcs_options){
-        .count = (int)a->dcs,
-        .folder = a->folder,
-        .outlives = true,
-        .each = {.servers = a->servers ? (int)a->servers : SERVERS, .documented_ports = true}});
+    struct dcs *d =
+        dcs_start(&(struct dcs_options){.count = (int)a->dcs,
+                                        .folder = a->folder,
+                                        .outlives = true,
+                                        .each = {.servers = a->servers ? (int)a->servers : SERVERS,
+                                                 .standby = a->standby,
+                                                 .documented_ports = true}});
     for (int i = 0; i < dcs_count(d); i++)
         show_taken_ports(dcs_dc(d, i));
     return d;
@@ -191,6 +209,8 @@ static struct dcs *heal(const struct arguments *a, struct dcs *d)
 {
     say_ignored("--dcs", a->dcs, dcs_count(d));
     say_ignored("--servers", a->servers, dc_count(dcs_dc(d, 0), DC_SERVER));
+    if (a->standby && dc_coordinator_of(dcs_dc(d, 0), DC_INTERVAL, 0) < 0)
+        printf("--standby is ignored: it is up without; ./run down first\n");
     dcs_heal(d);
     return d;
 }
@@ -334,6 +354,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
             if (strcmp(commands[i].name, a.command) == 0)
                 return commands[i].run(&a);
-    fprintf(stderr, "usage: dc up|status|locals|down --dir FOLDER [--dcs N] [--servers N]\n");
+    fprintf(stderr, "usage: dc up|status|locals|down --dir FOLDER [--dcs N] [--servers N] "
+                    "[--standby]\n");
     return 2;
 }
