@@ -64,5 +64,5 @@ const char *err_title(enum err_kind kind);
 int err_http_status(enum err_kind kind);
 bool err_is_retryable(enum err_kind kind);
 
-/* The kind that the HTTP status of a service of ours, or of a gateway, stands for; else ERR_INTERNAL. */
+/* The kind that the HTTP status of a service or a gateway stands for; else ERR_INTERNAL. */
 enum err_kind err_kind_of_status(int status);
