@@ -34,6 +34,9 @@ static const struct js_field row_fields[] = {
     {.name = "home",      .kind = JS_NAME, .offset = AT(home), .optional = true, .nullable = true},
     AMOUNT(sent), AMOUNT(received), AMOUNT(want), AMOUNT(lack), AMOUNT(burn), AMOUNT(free),
     AMOUNT(spent), AMOUNT(rate_milli), AMOUNT(version),
+    {.name = "incarnation", .kind = JS_I64, .offset = AT(row.incarnation), .max = UNITS_MAX,
+     .optional = true},
+    {.name = "heard",     .kind = JS_I64,  .offset = AT(row.heard), .max = UNITS_MAX, .optional = true},
     {.name = "echoed",    .kind = JS_I64,  .offset = AT(echoed), .max = UNITS_MAX, .optional = true},
 };
 #undef AT
@@ -101,6 +104,8 @@ static void write_row(struct js_writer *w, const struct told_row *r)
     js_i64(w, "spent", r->row.spent);
     js_i64(w, "rate_milli", r->row.rate_milli);
     js_i64(w, "version", r->row.version);
+    js_i64(w, "incarnation", r->row.incarnation);
+    js_i64(w, "heard", r->row.heard);
     js_i64(w, "echoed", r->echoed);
     js_object_end(w);
 }
