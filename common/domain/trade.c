@@ -258,7 +258,7 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
         t.given = trade_give(&t.pool, &t.peer, ctx);
     t.news = news_of(p, &t);
     t.answer = is_reborn || t.credited > 0 || t.given > 0 || t.peer.want > q->want || t.peer.lack > q->lack;
-    t.answer_wish = is_newer && row->want > 0 && !t.answer;
+    t.answer_wish = (row->in_doubt || (is_newer && row->want > 0)) && !t.answer;
 
     CHECK(pool_is_sound(&t.pool) && trade_peer_is_sound(&t.peer));
     return t;
@@ -281,6 +281,7 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .version = teller->version,
         .incarnation = teller->incarnation,
         .heard = answers ? q->incarnation : 0,
+        .in_doubt = p->in_doubt,
     };
 }
 

@@ -63,6 +63,7 @@ struct trade_row {
     /* Of j, the highest that i has heard in this window: i takes no row of an earlier one any
      * more, so that `received` is all it ever got of those.  0 while i cannot answer for that. */
     int64_t heard;
+    bool in_doubt; /* i has forgotten something, and waits to hear of j */
 };
 
 /* clang-format off */
@@ -90,7 +91,7 @@ struct trade_result {
     int64_t given;          /* units sent in answer to its want */
     enum pool_news news;    /* for this DC's servers */
     bool answer;            /* the peer should hear our row now: units moved, or it asks for more */
-    bool answer_wish;       /* it asks again in vain: so it should, unless it did just now */
+    bool answer_wish;       /* it asks again in vain, or is in doubt: likewise, unless it did just now */
 };
 
 bool trade_peer_is_sound(const struct trade_peer *q);

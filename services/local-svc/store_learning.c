@@ -98,7 +98,7 @@ static bool find_pools(struct db_conn *c, struct step_tx *tx, struct err *e)
     return true;
 }
 
-/* Those who are short of units, and those who have given up, ask again. */
+/* Those who are short of units ask again, and those who have some hear how much they may keep. */
 static void trust(struct step_tx *tx, struct store_pool *p)
 {
     if (!pool_is_sound(&p->pool))
@@ -107,7 +107,7 @@ static void trust(struct step_tx *tx, struct store_pool *p)
     if (p->pool.in_doubt)
         return;
     p->is_changed = true;
-    p->news = POOL_NEWS_CHANGED;
+    p->news = POOL_NEWS_RECALL;
     tx->trusted++;
 }
 

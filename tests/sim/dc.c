@@ -191,7 +191,7 @@ static void trust(struct world *w, int dc, int window)
     if (here->pool.in_doubt)
         return;
     w->trusted++;
-    dc_tell_all(w, dc, window, false);
+    dc_tell_all(w, dc, window, /* recall= */ true);
 }
 
 void dc_back_up(struct world *w, int dc)

@@ -463,6 +463,9 @@ Test(trade, a_row_of_before_the_senders_database_went_back_is_void)
     t = trade_receive(&t.pool, &t.peer, &old, &long_before_the_end);
     cr_expect(t.verdict == TRADE_STALE);
     cr_expect(eq(i64, t.pool.received, 10));
+    const struct trade_row again = {.sent = 10, .incarnation = LIFE, .in_doubt = true};
+    t = trade_receive(&t.pool, &t.peer, &again, &long_before_the_end);
+    cr_expect(t.answer_wish, "the answer may have been lost");
 }
 
 Test(trade, who_is_in_doubt_answers_when_his_servers_have_spoken)
