@@ -26,11 +26,11 @@ struct learn_memory {
 
 /* What the database says, in the transaction that is to change something. */
 struct learn_database {
-    bool is_same_life; /* the server process, timeline and system are those that were recorded */
+    bool is_same_life;  /* the server process, timeline and system are those that were recorded */
     bool is_registered; /* this process is known to it */
-    int64_t commits;   /* of this process */
-    int64_t writers;   /* that ever registered */
-    int64_t present;   /* processes that are registered now, this one included */
+    int64_t commits;    /* of this process */
+    int64_t writers;    /* that ever registered */
+    int64_t present;    /* processes that are registered now, this one included */
 };
 
 /* clang-format off */
@@ -60,11 +60,11 @@ int64_t learn_next_incarnation(int64_t known, int64_t heard, uint64_t random);
 
 /* Who has spoken in this incarnation, of those that could know more than the database. */
 struct learn_roll {
-    int64_t witnesses; /* processes that had registered before it */
-    int64_t agreeing;  /* of those, the ones that found all that they had committed */
-    int64_t silent;    /* servers that have not told all they hold */
-    int64_t waited_ms; /* since it began: who is alive and unknown has spoken by then ... */
-    int64_t learn_ms;  /* ... if it took so long */
+    int64_t witnesses;   /* processes that had registered before it */
+    int64_t agreeing;    /* of those, the ones that found all that they had committed */
+    int64_t silent;      /* servers that have not told all they hold */
+    int64_t waited_ms;   /* since it began: who is alive and unknown has spoken by then ... */
+    int64_t learn_ms;    /* ... if it took so long */
     bool is_proven_lost; /* it is known that something was forgotten */
 };
 

@@ -257,7 +257,8 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     if (is_newer)
         t.given = trade_give(&t.pool, &t.peer, ctx);
     t.news = news_of(p, &t);
-    t.answer = is_reborn || t.credited > 0 || t.given > 0 || t.peer.want > q->want || t.peer.lack > q->lack;
+    t.answer = is_reborn || t.credited > 0 || t.given > 0 || t.peer.want > q->want ||
+               t.peer.lack > q->lack;
     t.answer_wish = (row->in_doubt || (is_newer && row->want > 0)) && !t.answer;
 
     CHECK(pool_is_sound(&t.pool) && trade_peer_is_sound(&t.peer));
@@ -331,7 +332,8 @@ static struct trade_ask needs(const struct pool *p, const struct trade_context *
 {
     int64_t free = pool_free(p), abroad = pool_abroad(p);
 
-    if (!p->accepts || p->in_doubt || (p->wanted == 0 && free >= demand(p->rate_milli, ahead(ctx, LOW_MS))))
+    if (!p->accepts || p->in_doubt ||
+        (p->wanted == 0 && free >= demand(p->rate_milli, ahead(ctx, LOW_MS))))
         return (struct trade_ask){0};
     int64_t target = p->wanted + max_i64(demand(p->rate_milli, ahead(ctx, AHEAD_MS)), 1);
     return (struct trade_ask){

@@ -35,7 +35,7 @@ struct trade_peer {
     int64_t free;     /* hints, of its last row */
     int64_t spent;    /* consumed - refunded + presumed there; a part of pool.spent_elsewhere */
     int64_t rate_milli;
-    int64_t version; /* of its last row: older ones carry no hints */
+    int64_t version;     /* of its last row: older ones carry no hints */
     int64_t incarnation; /* the highest that it spoke in: what it said before that is void */
     int64_t heard;       /* of ours, the highest that it has heard, as it says */
     /* Since when it has not answered: a time of trade_context.now_ms. */
@@ -45,8 +45,8 @@ struct trade_peer {
 
 /* The time, which steers the policy alone. */
 struct trade_context {
-    int64_t now_ms;     /* any real clock that the data centre's services share */
-    int64_t ends_in_ms; /* the window; 0: it is over, and nothing is asked for or given */
+    int64_t now_ms;      /* any real clock that the data centre's services share */
+    int64_t ends_in_ms;  /* the window; 0: it is over, and nothing is asked for or given */
     int64_t incarnation; /* of this DC (learn.h) */
 };
 
@@ -91,7 +91,7 @@ struct trade_result {
     int64_t given;          /* units sent in answer to its want */
     enum pool_news news;    /* for this DC's servers */
     bool answer;            /* the peer should hear our row now: units moved, or it asks for more */
-    bool answer_wish;       /* it asks again in vain, or is in doubt: likewise, unless it did just now */
+    bool answer_wish; /* it asks again in vain, or is in doubt: likewise, unless it did just now */
 };
 
 bool trade_peer_is_sound(const struct trade_peer *q);

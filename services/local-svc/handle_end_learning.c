@@ -27,7 +27,8 @@ bool handle_end_learning(void *arg, const struct httpd_request *req, struct http
     auto_js cJSON *body = NULL;
     struct order order = {0};
 
-    if (!httpd_query_only(req, local_no_query, e) || !js_parse(req->body, req->body_len, &body, e) ||
+    if (!httpd_query_only(req, local_no_query, e) ||
+        !js_parse(req->body, req->body_len, &body, e) ||
         !js_decode(body, "", fields, sizeof(fields) / sizeof(fields[0]), &order, e) ||
         !store_learn_end(app->db, order.incarnation, e))
         return false;

@@ -64,14 +64,14 @@ static bool insert_missing(struct db_conn *c, const struct announcement *a, bool
 
     if (!db_query(c,
                   "INSERT INTO local.pool (cap, starts_at, ends_at, state, paused, version,"
-                    "                        topup_ppm, slice_max_ppm, autonomy_ms, home)"
-                    "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
-                    "        $5, $6, $7, nullif($8, ''))"
-                    "    ON CONFLICT DO NOTHING",
-                    DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
-                            db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
-                            db_i64(a->autonomy_ms), db_text(a->home)),
-                    &rows, e))
+                  "                        topup_ppm, slice_max_ppm, autonomy_ms, home)"
+                  "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
+                  "        $5, $6, $7, nullif($8, ''))"
+                  "    ON CONFLICT DO NOTHING",
+                  DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
+                          db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
+                          db_i64(a->autonomy_ms), db_text(a->home)),
+                  &rows, e))
         return false;
     *ret_is_new = db_affected(rows) == 1;
     return true;
@@ -161,8 +161,7 @@ static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
     bool is_new = false;
 
     tx->moved = (struct units_moved){0};
-    if (!store_by_key(c, e) || !lock_doubt(c, &tx->guard, e) ||
-        !insert_missing(c, a, &is_new, e) ||
+    if (!store_by_key(c, e) || !lock_doubt(c, &tx->guard, e) || !insert_missing(c, a, &is_new, e) ||
         (is_new && tx->guard.in_doubt && !doubt(c, a, &tx->guard, e)) ||
         !store_pools_lock(c, &pool, 1, e))
         return false;

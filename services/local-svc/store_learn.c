@@ -68,8 +68,7 @@ static bool look(struct db_conn *c, const struct witness *w, struct look *ret, s
 }
 
 /* So that nobody else begins at the same time. */
-static bool look_locked(struct db_conn *c, const struct witness *w, struct look *ret,
-                        struct err *e)
+static bool look_locked(struct db_conn *c, const struct witness *w, struct look *ret, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
@@ -107,8 +106,7 @@ static bool guarded_tx(struct db_conn *c, void *arg, struct err *e)
     tx->step = STEP_DONE;
     if (!look(c, tx->witness, &found, e))
         return false;
-    *tx->guard =
-        (struct learn_guard){.incarnation = found.incarnation, .in_doubt = found.in_doubt};
+    *tx->guard = (struct learn_guard){.incarnation = found.incarnation, .in_doubt = found.in_doubt};
     tx->writers = found.database.writers;
     if (learn_judge(&memory, &found.database) != LEARN_NOTHING)
         tx->step = STEP_BEGIN;
@@ -196,15 +194,16 @@ static void decide(struct begin_tx *tx, const struct learn_memory *m, const stru
 static bool raise_incarnation(struct db_conn *c, struct begin_tx *tx, struct err *e)
 {
     tx->incarnation = learn_next_incarnation(tx->incarnation, tx->guard->heard, prng_entropy());
-    return db_query(c,
-                    "UPDATE local.dc"
-                    "   SET incarnation = $1, life = local.current_life(), writers = $2,"
-                    "       is_lost = $3 OR (is_lost AND in_doubt), in_doubt = true,"
-                    "       has_heard = false, is_overruled = false, reason = $4, since = clock_timestamp(),"
-                    "       since_calendar = calendar.now()",
-                    DB_ARGS(db_i64(tx->incarnation), db_i64(tx->writers), db_bool(tx->is_lost),
-                            db_text(tx->reason)),
-                    NULL, e);
+    return db_query(
+        c,
+        "UPDATE local.dc"
+        "   SET incarnation = $1, life = local.current_life(), writers = $2,"
+        "       is_lost = $3 OR (is_lost AND in_doubt), in_doubt = true,"
+        "       has_heard = false, is_overruled = false, reason = $4, since = clock_timestamp(),"
+        "       since_calendar = calendar.now()",
+        DB_ARGS(db_i64(tx->incarnation), db_i64(tx->writers), db_bool(tx->is_lost),
+                db_text(tx->reason)),
+        NULL, e);
 }
 
 /* In key order, like everywhere.  A window that is over grants nothing anyway. */

@@ -81,14 +81,14 @@ static bool find_pools(struct db_conn *c, struct step_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
-    if (!db_query(c,
-                  "SELECT cap, calendar.to_ms(starts_at) FROM local.pool"
-                  " WHERE in_doubt AND (state = 'planned' OR state = 'open')"
-                  "   AND (cap, starts_at) > ($1, calendar.from_ms($2))"
-                  " ORDER BY cap, starts_at LIMIT $3",
-                  DB_ARGS(db_text(tx->at->cap), db_i64(tx->at->starts_at_ms),
-                          db_i64(LEARN_POOLS_MAX)),
-                  &rows, e))
+    if (!db_query(
+            c,
+            "SELECT cap, calendar.to_ms(starts_at) FROM local.pool"
+            " WHERE in_doubt AND (state = 'planned' OR state = 'open')"
+            "   AND (cap, starts_at) > ($1, calendar.from_ms($2))"
+            " ORDER BY cap, starts_at LIMIT $3",
+            DB_ARGS(db_text(tx->at->cap), db_i64(tx->at->starts_at_ms), db_i64(LEARN_POOLS_MAX)),
+            &rows, e))
         return false;
     tx->count = (size_t)db_count(rows);
     for (size_t i = 0; i < tx->count; i++) {
@@ -189,9 +189,9 @@ bool store_learn_step(struct db *db, const struct peers *peers, int64_t learn_ms
                       struct window_key *at, bool *ret_more, struct err *e)
 {
     auto_free struct store_pool *pools = calloc(LEARN_POOLS_MAX, sizeof(*pools));
-    auto_free struct store_peer *rows =
-        calloc(LEARN_POOLS_MAX * (peers->count + 1), sizeof(*rows));
-    struct step_tx tx = {.peers = peers, .learn_ms = learn_ms, .at = at, .pools = pools, .rows = rows};
+    auto_free struct store_peer *rows = calloc(LEARN_POOLS_MAX * (peers->count + 1), sizeof(*rows));
+    struct step_tx tx = {
+        .peers = peers, .learn_ms = learn_ms, .at = at, .pools = pools, .rows = rows};
 
     CHECK(pools != NULL && rows != NULL);
     if (!store_tx(db, step_tx, &tx, e))

@@ -145,7 +145,8 @@ bool store_peers_save(struct db_conn *c, const struct peers *peers, const struct
         "INSERT INTO local.peer_row (cap, starts_at, peer, " COUNTERS ")"
         "SELECT k.cap, calendar.from_ms(k.starts_at_ms), k.peer, " COUNTERS
         "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-        "              $15, $16, $17, $18, $19, $20, $21) AS k (cap, starts_at_ms, peer, " COUNTERS ")"
+        "              $15, $16, $17, $18, $19, $20, $21) AS k (cap, starts_at_ms, peer, " COUNTERS
+        ")"
         "    ON CONFLICT (cap, starts_at, peer) DO UPDATE"
         "   SET (" COUNTERS ") = ROW (excluded.sent, excluded.received,"
         "       excluded.echoed, excluded.want, excluded.lack, excluded.burn,"

@@ -10,7 +10,7 @@
 
 struct server_row {
     struct topup_server recorded, server; /* `server` is as it becomes */
-    int64_t heard; /* the incarnation in which it has told all; 0: none */
+    int64_t heard;                        /* the incarnation in which it has told all; 0: none */
 };
 
 static int compare_ledgers(const struct topup_server *a, const struct topup_server *b)

@@ -114,7 +114,8 @@ static bool learn(struct local_app *app, int64_t *next_ms, struct err *e)
 }
 
 /* What clients notice first comes first. */
-static tick_step *const steps[] = {look, learn, advance, count_active, settle_suspects, settle_silent, purge};
+static tick_step *const steps[] = {look,          learn, advance, count_active, settle_suspects,
+                                   settle_silent, purge};
 
 /* Each step may wait long for a silent database: when it is away, the first one has told so. */
 int64_t ticker_tick(void *arg)

@@ -46,6 +46,6 @@ struct topup_request {
     int64_t heard;    /* of this data centre's incarnations, the highest that it knows of */
     bool all_told;    /* in it, it has told all that it holds */
     int64_t answered; /* the incarnation in which it is answered */
-    bool is_first;                /* of its process, as far as is recorded */
+    bool is_first;    /* of its process, as far as is recorded */
     enum topup_refusal refusal;
 };

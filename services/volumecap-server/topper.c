@@ -43,7 +43,7 @@ struct topper {
     int64_t heard_ms;       /* when the last call succeeded */
     struct window *telling; /* while it is told all: where the next call goes on among the held */
     bool is_telling;
-    bool must_greet; /* the pool waits to hear that it was told all */
+    bool must_greet;        /* the pool waits to hear that it was told all */
     struct window *leaving; /* at the end: where the next call goes on in the list of held ones */
 };
 

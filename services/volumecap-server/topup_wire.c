@@ -115,8 +115,8 @@ static bool decode(const struct buf *body, const struct topup_item *items, size_
     size_t index = 0;
 
     if (!js_parse(buf_text(body), body->len, &j, e) ||
-        !js_decode_lax(j, "", answers_fields,
-                       sizeof(answers_fields) / sizeof(answers_fields[0]), &answers, e))
+        !js_decode_lax(j, "", answers_fields, sizeof(answers_fields) / sizeof(answers_fields[0]),
+                       &answers, e))
         return false;
     if ((size_t)cJSON_GetArraySize(answers.items) != count)
         return err_at(e, "/items", "%d answers to %zu items", cJSON_GetArraySize(answers.items),

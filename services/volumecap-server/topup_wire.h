@@ -23,7 +23,8 @@ struct topup_sender {
 void topup_encode_request(const struct topup_sender *from, const struct topup_item *items,
                           size_t count, struct buf *out);
 
-/* The answers in the order of the items, and the pool's incarnation; ERR_INTERNAL if they are not the answers to these. */
+/* The answers in the order of the items, and the pool's incarnation; ERR_INTERNAL if they are not
+ * the answers to these. */
 MUST_CHECK bool topup_decode_answer(const struct buf *body, const struct topup_item *items,
-                                    size_t count, struct topup_answer *ret, int64_t *ret_incarnation,
-                                    struct err *e);
+                                    size_t count, struct topup_answer *ret,
+                                    int64_t *ret_incarnation, struct err *e);

@@ -265,9 +265,22 @@ static void run_or_fail(const struct pg *pg, const char *const argv[], const cha
 static void base_backup(const struct pg *from, const char *to, const char *mode)
 {
     char port[16];
-    const char *const argv[] = {PG_BIN "/pg_basebackup", "-D", to, "-h", "127.0.0.1", "-p", port,
-                                "-U", "volumecap", "-X", "stream", "-c", "fast", "--no-sync",
-                                mode, NULL};
+    const char *const argv[] = {PG_BIN "/pg_basebackup",
+                                "-D",
+                                to,
+                                "-h",
+                                "127.0.0.1",
+                                "-p",
+                                port,
+                                "-U",
+                                "volumecap",
+                                "-X",
+                                "stream",
+                                "-c",
+                                "fast",
+                                "--no-sync",
+                                mode,
+                                NULL};
 
     (void)snprintf(port, sizeof(port), "%lld", (long long)from->port);
     run_or_fail(from, argv, PG_USER);
@@ -311,8 +324,7 @@ struct pg *pg_start_standby(struct pg *primary, bool is_synchronous)
     set_paths(pg);
     pg->port = port_free();
     (void)snprintf(pg->conninfo, sizeof(pg->conninfo),
-                   "host=127.0.0.1 port=%lld user=volumecap dbname=volumecap",
-                   (long long)pg->port);
+                   "host=127.0.0.1 port=%lld user=volumecap dbname=volumecap", (long long)pg->port);
     base_backup(primary, pg->data, "-R");
     launch(pg);
     pg_await_standby(primary, pg);

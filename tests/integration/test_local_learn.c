@@ -103,8 +103,8 @@ Test(local_learn, who_was_granted_more_than_is_known_puts_it_in_doubt)
     (void)local_topup(c, &two, "ad", &(struct said){.want = 1});
     cr_expect_eq(learning(c, "learning"), 0);
 
-    struct heard heard =
-        local_topup(c, &one, "ad", &(struct said){.granted_known = 400, .consumed = 390, .want = 1});
+    struct heard heard = local_topup(
+        c, &one, "ad", &(struct said){.granted_known = 400, .consumed = 390, .want = 1});
     cr_expect_eq(heard.granted, 400);
     cr_expect_str_eq(heard.state, "dry");
     cr_expect_gt(heard.left, 0);
@@ -134,7 +134,8 @@ Test(local_learn, a_window_that_is_new_while_it_learns_is_in_doubt_and_all_must_
     local_announce(c, "new", &(struct announced){.version = 1, .total = 1000});
     cr_expect_gt(learning(c, "incarnation"), first);
     cr_expect_eq(learning(c, "windows"), 2);
-    struct heard heard = local_topup(c, &one, "new", &(struct said){.granted_known = 70, .want = 1});
+    struct heard heard =
+        local_topup(c, &one, "new", &(struct said){.granted_known = 70, .want = 1});
     cr_expect_eq(heard.granted, 70);
 
     all_servers_tell(pg_conninfo_of(db), c);
@@ -261,10 +262,9 @@ static void b_asks(struct pair *p, int64_t want)
     static struct heard last; /* of the one server there: it takes what is free, then lacks more */
 
     for (int i = 0; i < 2; i++)
-        last = local_topup(svc_client(p->b), &one, "ad",
-                           &(struct said){.granted_known = last.granted,
-                                          .consumed = last.granted,
-                                          .want = want});
+        last = local_topup(
+            svc_client(p->b), &one, "ad",
+            &(struct said){.granted_known = last.granted, .consumed = last.granted, .want = want});
     carry(p, /* from_a= */ false);
 }
 

@@ -92,8 +92,8 @@ static int64_t pool(struct world *w, int dc, const char *cap, const char *member
 /* What a data centre has of the window in all, in pool, slices and spent. */
 static int64_t holding(struct world *w, int dc, const char *cap)
 {
-    return pool(w, dc, cap, "minted") - pool(w, dc, cap, "burned") +
-           pool(w, dc, cap, "received") - pool(w, dc, cap, "sent");
+    return pool(w, dc, cap, "minted") - pool(w, dc, cap, "burned") + pool(w, dc, cap, "received") -
+           pool(w, dc, cap, "sent");
 }
 
 static void expect_clean_audits(struct world *w)

@@ -70,7 +70,8 @@ static void expect_exactly_all(const struct scene *s, const char *cap, int64_t s
 Test(scenario, s0541_a_failover_to_a_standby_that_lags_gives_no_unit_twice)
 {
     auto_scene struct scene *s = start("s0541");
-    auto_pg_cluster struct pg *standby = pg_start_standby(dc_pg(s->dc), /* is_synchronous= */ false);
+    auto_pg_cluster struct pg *standby =
+        pg_start_standby(dc_pg(s->dc), /* is_synchronous= */ false);
 
     int64_t spent = spend_both(s, "s0541", 50);
     pg_await_standby(dc_pg(s->dc), standby);
@@ -90,7 +91,8 @@ Test(scenario, s0541_a_failover_to_a_standby_that_lags_gives_no_unit_twice)
     dc_stop_services(s->dc);
 }
 
-/* One that may hold units of it is silent: the window stays frozen, and shows why, until it speaks. */
+/* One that may hold units of it is silent: the window stays frozen, and shows why, until it speaks.
+ */
 Test(scenario, s0542_a_restored_backup_freezes_what_a_silent_server_may_hold)
 {
     auto_scene struct scene *s = start("s0542");

@@ -119,8 +119,9 @@ static void check_dc(const struct world *w, int dc, int window)
 
     SIM_CHECK(w, pool_is_sound(&here->pool));
     SIM_CHECK(w, dc == w->home || (here->pool.minted == 0 && here->pool.burned == 0));
-    SIM_CHECK(w, !here->is_over || here->was_in_doubt || (here->pool.granted == here->granted_when_over &&
-                                    here->pool.sent <= here->sent_when_over));
+    SIM_CHECK(w, !here->is_over || here->was_in_doubt ||
+                     (here->pool.granted == here->granted_when_over &&
+                      here->pool.sent <= here->sent_when_over));
     check_sums(w, dc, here);
 }
 
@@ -206,7 +207,8 @@ void check_flow(struct world *w, int window)
     for (int dc = 0; dc < w->dcs_count; dc++) {
         struct dc_window *here = &w->dcs[dc].windows[window];
         const struct pool *p = &here->pool;
-        bool is_dry = !is_in_doubt(w, window) && p->wanted > pool_free(p) && another_could_give(w, dc, window);
+        bool is_dry = !is_in_doubt(w, window) && p->wanted > pool_free(p) &&
+                      another_could_give(w, dc, window);
 
         if (!is_dry || p->received > here->received_when_dry)
             here->dry_ms = 0;

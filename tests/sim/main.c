@@ -302,7 +302,8 @@ static bool parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     struct options o = {.count = 100, .dcs = 1};
-    int64_t used_up = 0, unreachable = 0, yes = 0, traded = 0, forgot = 0, trusted = 0, told_ms = clk_now_ms();
+    int64_t used_up = 0, unreachable = 0, yes = 0, traded = 0, forgot = 0, trusted = 0,
+            told_ms = clk_now_ms();
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return usage(stdout, 0);

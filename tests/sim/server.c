@@ -11,8 +11,11 @@ void server_start(struct world *w, int i)
     int incarnation = s->incarnation, dc = s->dc;
     int64_t heard = s->heard_incarnation, told = s->told_incarnation;
 
-    *s = (struct server){.alive = true, .dc = dc, .incarnation = incarnation,
-                          .heard_incarnation = heard, .told_incarnation = told};
+    *s = (struct server){.alive = true,
+                         .dc = dc,
+                         .incarnation = incarnation,
+                         .heard_incarnation = heard,
+                         .told_incarnation = told};
     for (int k = 0; k < WINDOWS; k++) {
         s->slices[k] = slice_new(w->dcs[dc].windows[k].pool.autonomy_ms);
         if (w->breakage == BREAK_RETURN_INTENT)

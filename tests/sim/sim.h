@@ -102,7 +102,7 @@ struct server {
     int dc;
     int incarnation;
     int64_t down_until_ms;
-    /* Of its data centre, the highest heard, and the one in which it has told all it holds.  Answers
+    /* Of its data centre, the highest heard, and the one in which it has told all it holds. Answers
      * of an earlier one are not taken, nor can they reach a process that is started anew. */
     int64_t heard_incarnation, told_incarnation;
     /* What a process forgets when it dies: */
@@ -141,7 +141,7 @@ struct dc_window {
 
 struct dc {
     struct dc_window windows[WINDOWS];
-    int64_t seen_ms[SERVERS_MAX][INCARNATIONS]; /* 0: not known */
+    int64_t seen_ms[SERVERS_MAX][INCARNATIONS];  /* 0: not known */
     int64_t heard_in[SERVERS_MAX][INCARNATIONS]; /* the incarnation in which it told all it holds */
     int64_t incarnation, doubt_since_ms;
 };
@@ -157,11 +157,11 @@ struct world {
 
     int dcs_count, home;
     struct dc dcs[DCS_MAX];
-    struct dc backups[DCS_MAX]; /* what a database may go back to */
-    int64_t backed_up_ms[DCS_MAX]; /* 0: never */
-    bool forgets;               /* databases go back in this run */
-    int64_t incarnations;       /* the highest of all data centres */
-    int64_t forgot, trusted;    /* windows that were in doubt, and are not any more */
+    struct dc backups[DCS_MAX];              /* what a database may go back to */
+    int64_t backed_up_ms[DCS_MAX];           /* 0: never */
+    bool forgets;                            /* databases go back in this run */
+    int64_t incarnations;                    /* the highest of all data centres */
+    int64_t forgot, trusted;                 /* windows that were in doubt, and are not any more */
     int64_t totals[WINDOWS];                 /* to be minted */
     int64_t cut_until_ms[DCS_MAX][DCS_MAX];  /* from, to */
     int64_t flap_until_ms[DCS_MAX][DCS_MAX]; /* the same, on and off */

@@ -73,13 +73,14 @@ Test(learn, nothing_was_forgotten_if_all_witnesses_say_so_and_there_is_one)
     cr_expect(learn_is_intact(&(struct learn_roll){.witnesses = 2, .agreeing = 2}));
     cr_expect(false == learn_is_intact(&(struct learn_roll){.witnesses = 2, .agreeing = 1}));
     cr_expect(false == learn_is_intact(&(struct learn_roll){0}));
-    cr_expect(false == learn_is_intact(
-        &(struct learn_roll){.witnesses = 1, .agreeing = 1, .is_proven_lost = true}));
+    cr_expect(false == learn_is_intact(&(struct learn_roll){
+                           .witnesses = 1, .agreeing = 1, .is_proven_lost = true}));
 }
 
 Test(learn, all_servers_have_spoken_when_none_is_silent_and_unknown_ones_had_time)
 {
     cr_expect(learn_has_heard(&(struct learn_roll){.waited_ms = 10, .learn_ms = 10}));
     cr_expect(false == learn_has_heard(&(struct learn_roll){.waited_ms = 9, .learn_ms = 10}));
-    cr_expect(false == learn_has_heard(&(struct learn_roll){.silent = 1, .waited_ms = 10, .learn_ms = 10}));
+    cr_expect(false ==
+              learn_has_heard(&(struct learn_roll){.silent = 1, .waited_ms = 10, .learn_ms = 10}));
 }

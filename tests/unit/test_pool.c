@@ -169,8 +169,8 @@ Test(pool, in_doubt_nothing_is_granted_and_all_that_is_said_is_learned)
     struct pool p = doubted(100);
     struct pool_slice s = {0};
 
-    struct pool_topup t = topup(
-        &p, &s, &(struct pool_report){.granted_known = 80, .consumed = 70, .want = 5});
+    struct pool_topup t =
+        topup(&p, &s, &(struct pool_report){.granted_known = 80, .consumed = 70, .want = 5});
     cr_expect(false == t.is_forgotten && t.answer.state == POOL_DRY);
     cr_expect(eq(i64, t.answer.granted, 80));
     cr_expect(eq(i64, p.granted, 80));

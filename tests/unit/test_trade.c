@@ -453,7 +453,8 @@ Test(trade, in_doubt_only_who_has_heard_so_is_believed_to_have_sent)
 Test(trade, a_row_of_before_the_senders_database_went_back_is_void)
 {
     struct pool p = pool_of(0, false);
-    const struct trade_row old = {.sent = 30, .version = 9}, new = {.sent = 10, .incarnation = LIFE};
+    const struct trade_row old = {.sent = 30, .version = 9},
+                           new = {.sent = 10, .incarnation = LIFE};
 
     p.requested = p.requested_max = 100;
     struct trade_result t =
