@@ -33,7 +33,7 @@ bool pool_is_sound(const struct pool *p)
            is_amount(p->granted) && is_amount(p->returned) && is_amount(p->consumed) &&
            is_amount(p->refunded) && is_amount(p->received) && is_amount(p->sent) &&
            p->requested <= p->requested_max && p->heard_max >= 0 && p->burned <= p->minted &&
-           p->refunded <= p->consumed && pool_free(p) >= 0 && pool_held(p) >= 0 &&
+           p->refunded <= p->consumed && (p->in_doubt || pool_free(p) >= 0) && pool_held(p) >= 0 &&
            p->presumed >= 0 && p->wanted >= 0 && p->wanted_elsewhere >= 0;
 }
 
@@ -131,7 +131,8 @@ int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, in
 /* Units that are above the requested total are burned as soon as they are free. */
 void pool_burn_excess(struct pool *p)
 {
-    p->burned += min_i64(pool_free(p), pool_pending(p));
+    if (!p->in_doubt)
+        p->burned += min_i64(pool_free(p), pool_pending(p));
 }
 
 struct pool pool_retarget(const struct pool *p, int64_t requested)
@@ -149,11 +150,14 @@ struct pool pool_retarget(const struct pool *p, int64_t requested)
     return after;
 }
 
-/* No server of ours says such a thing: its ledger, or our database, is not what it was. */
-static bool contradicts(const struct pool_slice *s, const struct pool_report *r)
+/* No server of ours says such a thing: its ledger is not what it was. */
+static bool contradicts(const struct pool *p, const struct pool_slice *s,
+                        const struct pool_report *r)
 {
-    return r->granted_known > s->granted || r->refunded > r->consumed ||
-           r->returned + r->consumed - r->refunded > s->granted;
+    int64_t granted = max_i64(s->granted, r->granted_known);
+
+    return r->refunded > r->consumed || r->returned + r->consumed - r->refunded > granted ||
+           granted - s->granted > UNITS_MAX - p->granted;
 }
 
 static void raise(int64_t *slice, int64_t *pool, int64_t reported)
@@ -167,6 +171,8 @@ static void raise(int64_t *slice, int64_t *pool, int64_t reported)
 /* The maximum of each counter: reports may be lost, repeated, late or out of order. */
 static void apply_report(struct pool *p, struct pool_slice *s, const struct pool_report *r)
 {
+    if (p->in_doubt)
+        raise(&s->granted, &p->granted, r->granted_known);
     raise(&s->returned, &p->returned, r->returned);
     raise(&s->consumed, &p->consumed, r->consumed);
     raise(&s->refunded, &p->refunded, r->refunded);
@@ -302,6 +308,13 @@ static struct pool_answer refusal(const struct pool_slice *s, enum pool_state st
     return (struct pool_answer){.granted = s->granted, .state = (int)state};
 }
 
+/* Nobody can say yet what is left: consumers are told to come again, not that it is used up. */
+static struct pool_answer unsure(const struct pool *p)
+{
+    return (struct pool_answer){
+        .keep = UNITS_MAX, .left = max_i64(p->requested, 1), .state = POOL_DRY};
+}
+
 /* Nobody knows what such a server let through: its rest counts as spent from now on. */
 static struct pool_topup freeze(const struct pool *p, const struct pool_slice *s)
 {
@@ -321,8 +334,12 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
     CHECK(is_amount(r->granted_known) && is_amount(r->returned) && is_amount(r->consumed) &&
           is_amount(r->refunded) && is_amount(r->want));
 
-    if (s->frozen || contradicts(s, r))
+    if (s->frozen || contradicts(p, s, r))
         return freeze(p, s);
+    if (r->granted_known > s->granted && !p->in_doubt) {
+        t.is_forgotten = true;
+        return t;
+    }
     forget_silence(&t.pool, &t.slice);
     apply_report(&t.pool, &t.slice, r);
     note_rate(&t.pool, &t.slice, r);
@@ -330,6 +347,9 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
 
     if (!p->accepts) {
         t.answer = refusal(&t.slice, p->paused ? POOL_PAUSED : POOL_CLOSED);
+    } else if (p->in_doubt) {
+        t.answer = unsure(p);
+        t.answer.granted = t.slice.granted;
     } else {
         decide(&t, r, ctx);
         t.answer.granted = t.slice.granted;
@@ -340,6 +360,22 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
 
     CHECK(pool_is_sound(&t.pool) && pool_slice_is_sound(&t.slice));
     return t;
+}
+
+struct pool pool_trust(const struct pool *p)
+{
+    struct pool after = *p;
+    int64_t missing = max_i64(-pool_free(p), 0);
+
+    CHECK(pool_is_sound(p));
+    if (missing > 0 && (!p->home || missing > UNITS_MAX - p->minted))
+        return after;
+    after.minted += missing;
+    after.requested_max = max_i64(p->requested_max, pool_effective(&after));
+    after.in_doubt = false;
+    pool_burn_excess(&after);
+    CHECK(pool_is_sound(&after));
+    return after;
 }
 
 struct pool_topup pool_presume(const struct pool *p, const struct pool_slice *s)

@@ -39,6 +39,9 @@ struct pool {
     int64_t topup_ppm, slice_max_ppm, autonomy_ms;
     bool accepts; /* planned or open, not paused, not past its end: units may be granted */
     bool paused;
+    /* The database went back, and may have forgotten grants and units sent (learn.h): nothing is
+     * granted, sent or burned, and free may seem to be less than 0, until pool_trust(). */
+    bool in_doubt;
 };
 
 /* The pool's side of a slice: one (window, server, incarnation). */
@@ -96,6 +99,9 @@ struct pool_topup {
     struct pool_slice slice; /* after */
     struct pool_answer answer;
     enum pool_news news;
+    /* The server was granted more than this database knows of: it has forgotten, and nothing was
+     * changed.  The pool must be in doubt before the report is taken. */
+    bool is_forgotten;
 };
 
 struct pool_context {
@@ -135,8 +141,9 @@ int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, in
 /*
  * Applies a report (the maximum of each counter), then decides the grant.
  * Grants only if the server knows of all that it was granted before, so that a
- * lost answer is repeated and never doubled.  A report that contradicts the
- * pool changes nothing but slice.frozen.
+ * lost answer is repeated and never doubled.  A report that contradicts itself
+ * or the pool changes nothing but slice.frozen.  One that knows of more grants
+ * than the pool is refused (is_forgotten), or, in doubt, believed.
  */
 struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
                              const struct pool_report *r, const struct pool_context *ctx);
@@ -146,6 +153,14 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
  * is free, the rest as it comes back.  Elsewhere it is only noted.
  */
 struct pool pool_retarget(const struct pool *p, int64_t requested);
+
+/*
+ * All that could know more has spoken, and the pool was told: it is no longer
+ * in doubt.  Units that are out and were not minted here as far as is known
+ * were minted, at home, and that was forgotten.  Elsewhere they came from another
+ * DC that has not said so yet: then the pool stays in doubt.
+ */
+struct pool pool_trust(const struct pool *p);
 
 /*
  * A server has been silent for long: its rest counts as spent until it speaks.

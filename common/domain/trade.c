@@ -24,7 +24,8 @@ bool trade_peer_is_sound(const struct trade_peer *q)
 {
     return is_amount(q->sent) && is_amount(q->received) && is_amount(q->echoed) &&
            q->echoed <= q->sent && is_amount(q->want) && is_amount(q->lack) && is_amount(q->burn) &&
-           is_amount(q->spent) && q->unechoed_since_ms >= 0 && q->unanswered_since_ms >= 0;
+           is_amount(q->spent) && is_amount(q->incarnation) && is_amount(q->heard) &&
+           q->unechoed_since_ms >= 0 && q->unanswered_since_ms >= 0;
 }
 
 int64_t trade_in_transit(const struct trade_peer *q)
@@ -58,15 +59,32 @@ static int64_t room(const struct pool *p)
 
 /*
  * No honest peer claims so: what it sent would make this DC hold more than the
- * total ever was, and nobody has heard of a larger one; or it has received
- * what we never sent.
+ * total ever was, and nobody has heard of a larger one.  In doubt nobody knows
+ * what this DC holds, and only the range of the counters is left as a bound.
  */
 static bool is_absurd(const struct pool *p, const struct trade_peer *q, const struct trade_row *row)
 {
-    bool is_too_much = row->sent - q->received > p->requested_max - pool_holding(p);
-    int64_t heard = max_i64(row->total_max, p->heard_max);
+    int64_t credit = max_i64(row->sent - q->received, 0);
+    int64_t forgotten = max_i64(row->received - q->sent, 0);
 
-    return row->received > q->sent || (is_too_much && heard <= p->requested_max);
+    if (p->in_doubt)
+        return credit > UNITS_MAX - p->received || forgotten > UNITS_MAX - p->sent;
+    return credit > p->requested_max - pool_holding(p) &&
+           max_i64(row->total_max, p->heard_max) <= p->requested_max;
+}
+/* It has received what we do not know that we sent, or heard of a later life of ours. */
+static bool is_forgotten(const struct pool *p, const struct trade_peer *q,
+                         const struct trade_row *row, const struct trade_context *ctx)
+{
+    return row->heard > ctx->incarnation || (row->received > q->sent && !p->in_doubt);
+}
+
+static void learn_sent(struct trade_result *t, const struct trade_row *row)
+{
+    int64_t forgotten = max_i64(row->received - t->peer.sent, 0);
+
+    t->peer.sent += forgotten;
+    t->pool.sent += forgotten;
 }
 
 static bool row_is_in_range(const struct trade_row *row)
@@ -74,7 +92,7 @@ static bool row_is_in_range(const struct trade_row *row)
     return is_amount(row->sent) && is_amount(row->received) && is_amount(row->want) &&
            is_amount(row->lack) && is_amount(row->burn) && is_amount(row->free) &&
            is_amount(row->spent) && is_amount(row->total_max) && row->rate_milli >= 0 &&
-           row->version >= 0;
+           row->version >= 0 && is_amount(row->incarnation) && is_amount(row->heard);
 }
 
 /* Whoever asks again while units are on their way to him must not be sent them again. */
@@ -92,6 +110,7 @@ static void take_hints(struct trade_result *t, const struct trade_row *row)
     q->spent = row->spent;
     q->rate_milli = row->rate_milli;
     q->version = row->version;
+    q->incarnation = row->incarnation;
     q->unanswered_since_ms = 0;
 }
 
@@ -168,11 +187,14 @@ static int64_t risk(const struct pool *p, const struct trade_peer *q,
 /* What is to be burned is of no use to anyone here: it may wait in transit as well. */
 int64_t trade_give(struct pool *p, struct trade_peer *q, const struct trade_context *ctx)
 {
+    if (ctx->ends_in_ms == 0 || p->in_doubt)
+        return 0;
+
     int64_t to_burn = min_i64(q->burn, pool_free(p));
     int64_t to_spend = min_i64(q->want, min_i64(spare(p, q, ctx), risk(p, q, ctx)));
     int64_t given = min_i64(max_i64(to_burn, to_spend), trade_sendable(p, q));
 
-    if (given == 0 || ctx->ends_in_ms == 0)
+    if (given == 0)
         return 0;
     trade_send(p, q, given, ctx->now_ms);
     return given;
@@ -199,18 +221,47 @@ static enum pool_news news_of(const struct pool *before, const struct trade_resu
     return POOL_NO_NEWS;
 }
 
+/*
+ * In doubt, of rows that were made since: an older one may be of a life of the
+ * peer that is over, and we would have forgotten that too.
+ */
+static int64_t credit_of(const struct pool *p, const struct trade_peer *q,
+                         const struct trade_row *row, const struct trade_context *ctx)
+{
+    if (p->in_doubt && row->heard != ctx->incarnation)
+        return 0;
+    int64_t credit = max_i64(row->sent - q->received, 0);
+    return p->in_doubt ? credit : min_i64(credit, room(p));
+}
+
+static enum trade_verdict judge(const struct pool *p, const struct trade_peer *q,
+                                const struct trade_row *row, const struct trade_context *ctx)
+{
+    if (!row_is_in_range(row))
+        return TRADE_ABSURD;
+    if (is_forgotten(p, q, row, ctx))
+        return TRADE_FORGOTTEN;
+    if (row->incarnation < q->incarnation)
+        return TRADE_STALE;
+    return is_absurd(p, q, row) ? TRADE_ABSURD : TRADE_APPLIED;
+}
+
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
                                   const struct trade_row *row, const struct trade_context *ctx)
 {
     struct trade_result t = {.pool = *p, .peer = *q};
-    bool is_newer = row->version > q->version;
+    bool is_reborn = row->incarnation > q->incarnation;
+    bool is_newer = is_reborn || row->version > q->version;
 
     CHECK(pool_is_sound(p) && trade_peer_is_sound(q) && ctx->ends_in_ms >= 0);
-    if (!row_is_in_range(row) || is_absurd(p, q, row)) {
-        t.verdict = TRADE_ABSURD;
+    t.verdict = judge(p, q, row, ctx);
+    t.answer = t.verdict == TRADE_STALE;
+    if (t.verdict != TRADE_APPLIED)
         return t;
-    }
-    t.credited = min_i64(max_i64(row->sent - q->received, 0), room(p));
+    if (p->in_doubt)
+        learn_sent(&t, row);
+    t.peer.heard = max_i64(q->heard, row->heard);
+    t.credited = credit_of(p, q, row, ctx);
     t.pool.received += t.credited;
     t.peer.received += t.credited;
     t.pool.heard_max = max_i64(p->heard_max, row->total_max);
@@ -221,28 +272,39 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     if (is_newer)
         t.given = trade_give(&t.pool, &t.peer, ctx);
     t.news = news_of(p, &t, is_newer);
-    t.answer = t.credited > 0 || t.given > 0 || t.peer.want > q->want || t.peer.lack > q->lack;
-    t.answer_wish = is_newer && row->want > 0 && !t.answer;
+    t.answer = is_reborn || t.credited > 0 || t.given > 0 || t.peer.want > q->want ||
+               t.peer.lack > q->lack;
+    t.answer_wish = (row->in_doubt || (is_newer && row->want > 0)) && !t.answer;
 
     CHECK(pool_is_sound(&t.pool) && trade_peer_is_sound(&t.peer));
     return t;
 }
 
 struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
-                               const struct trade_ask *ask, int64_t version)
+                               const struct trade_ask *ask, const struct trade_teller *teller)
 {
+    bool answers = !p->in_doubt || (teller->answers && pool_free(p) >= 0);
+
     return (struct trade_row){
         .sent = q->sent,
         .received = q->received,
         .want = ask->want,
         .lack = ask->lack,
         .burn = ask->burn,
-        .free = pool_free(p),
+        .free = p->in_doubt ? 0 : pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
         .total_max = max_i64(p->requested_max, p->heard_max),
-        .version = version,
+        .version = teller->version,
+        .incarnation = teller->incarnation,
+        .heard = answers ? q->incarnation : 0,
+        .in_doubt = p->in_doubt,
     };
+}
+
+bool trade_has_answered(const struct trade_peer *q, int64_t incarnation)
+{
+    return q->heard == incarnation;
 }
 
 static bool is_silent(const struct trade_peer *q, const struct trade_context *ctx)
@@ -286,7 +348,8 @@ static struct trade_ask needs(const struct pool *p, const struct trade_context *
 {
     int64_t free = pool_free(p), abroad = pool_abroad(p);
 
-    if (!p->accepts || (p->wanted == 0 && free >= demand(p->rate_milli, ahead(ctx, LOW_MS))))
+    if (!p->accepts || p->in_doubt ||
+        (p->wanted == 0 && free >= demand(p->rate_milli, ahead(ctx, LOW_MS))))
         return (struct trade_ask){0};
     int64_t target = p->wanted + max_i64(demand(p->rate_milli, ahead(ctx, AHEAD_MS)), 1);
     return (struct trade_ask){
@@ -297,7 +360,7 @@ static struct trade_ask needs(const struct pool *p, const struct trade_context *
 
 bool trade_is_needed(const struct pool *p, const struct trade_context *ctx)
 {
-    return ctx->ends_in_ms > 0 && (needs(p, ctx).want > 0 || pool_pending(p) > 0);
+    return ctx->ends_in_ms > 0 && !p->in_doubt && (needs(p, ctx).want > 0 || pool_pending(p) > 0);
 }
 
 static struct trade_ask part_for(const struct trade_peer *q, const struct trade_ask *all,
@@ -319,7 +382,7 @@ void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t cou
     struct crowd everyone = {0}, talking = {0};
     struct trade_ask all = needs(p, ctx);
 
-    all.burn = pool_pending(p);
+    all.burn = p->in_doubt ? 0 : pool_pending(p);
     for (size_t j = 0; j < count; j++)
         ret[j] = (struct trade_ask){0};
     if (ctx->ends_in_ms == 0 || (all.want == 0 && all.burn == 0))
@@ -374,5 +437,5 @@ int64_t trade_share(int64_t total, size_t count, size_t index)
 
 int64_t trade_excess(const struct pool *p, int64_t share)
 {
-    return p->home ? 0 : min_i64(pool_free(p), max_i64(pool_holding(p) - share, 0));
+    return p->home || p->in_doubt ? 0 : min_i64(pool_free(p), max_i64(pool_holding(p) - share, 0));
 }

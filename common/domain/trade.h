@@ -35,7 +35,9 @@ struct trade_peer {
     int64_t free;     /* hints, of its last row */
     int64_t spent;    /* consumed - refunded + presumed there; a part of pool.spent_elsewhere */
     int64_t rate_milli;
-    int64_t version; /* of its last row: older ones carry no hints */
+    int64_t version;     /* of its last row: older ones carry no hints */
+    int64_t incarnation; /* the highest that it spoke in: what it said before that is void */
+    int64_t heard;       /* of ours, the highest that it has heard, as it says */
     /* Since when it has not answered: a time of trade_context.now_ms. */
     int64_t unechoed_since_ms;   /* with an echo of anything new, while units are in transit */
     int64_t unanswered_since_ms; /* with a row, while it is asked for units; 0: it has, or is not */
@@ -43,8 +45,9 @@ struct trade_peer {
 
 /* The time, which steers the policy alone. */
 struct trade_context {
-    int64_t now_ms;     /* any real clock that the data centre's services share */
-    int64_t ends_in_ms; /* the window; 0: it is over, and nothing is asked for or given */
+    int64_t now_ms;      /* any real clock that the data centre's services share */
+    int64_t ends_in_ms;  /* the window; 0: it is over, and nothing is asked for or given */
+    int64_t incarnation; /* of this DC (learn.h) */
 };
 
 /* What DC i tells DC j. */
@@ -55,16 +58,22 @@ struct trade_row {
     int64_t lack;     /* of that, what its servers lack already, or what it will burn */
     int64_t burn;     /* of that, what it will burn: given before any demand */
     int64_t free, spent, rate_milli;
-    int64_t
-        total_max;   /* the largest total that i ever heard of, also in rows; 0: it does not say */
-    int64_t version; /* grows with each row that i makes for j */
+    int64_t total_max;   /* the largest total i ever heard of, also in rows; 0: it does not say */
+    int64_t version;     /* grows with each row that i makes for j, in one incarnation of i */
+    int64_t incarnation; /* of i */
+    /* Of j, the highest that i has heard in this window: i takes no row of an earlier one any
+     * more, so that `received` is all it ever got of those.  0 while i cannot answer for that. */
+    int64_t heard;
+    bool in_doubt; /* i has forgotten something, and waits to hear of j */
 };
 
 /* clang-format off */
 #define TRADE_VERDICTS(X)                                                                   \
     X(TRADE_APPLIED, "applied")                                                             \
-    X(TRADE_ABSURD,  "absurd")  /* more than the total, or an echo of what was never sent: \
-                                   refused, nothing changes */
+    X(TRADE_STALE,   "stale")   /* of before the sender's database went back: void */       \
+    X(TRADE_FORGOTTEN, "forgotten") /* it knows more of us than we do: nothing changes; the  \
+                                   pool must be in doubt before the row is taken */         \
+    X(TRADE_ABSURD,  "absurd")  /* more than the total: refused, nothing changes */
 /* clang-format on */
 
 enum trade_verdict {
@@ -83,7 +92,7 @@ struct trade_result {
     int64_t given;          /* units sent in answer to its want */
     enum pool_news news;    /* for this DC's servers */
     bool answer;            /* the peer should hear our row now: units moved, or it asks for more */
-    bool answer_wish;       /* it asks again in vain: so it should, unless it did just now */
+    bool answer_wish; /* it asks again in vain, or is in doubt: likewise, unless it did just now */
 };
 
 bool trade_peer_is_sound(const struct trade_peer *q);
@@ -111,9 +120,19 @@ struct trade_ask {
     int64_t want, lack, burn;
 };
 
-/* The row for a peer; `version` from the caller's counter. */
+/* Who tells, and what he can answer for. */
+struct trade_teller {
+    int64_t version;     /* from the caller's counter */
+    int64_t incarnation; /* of this DC */
+    bool answers;        /* all servers of this DC have spoken in this incarnation */
+};
+
+/* The row for a peer. */
 struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
-                               const struct trade_ask *ask, int64_t version);
+                               const struct trade_ask *ask, const struct trade_teller *teller);
+
+/* In doubt: has it said, since this DC's database went back, what it ever got of us? */
+bool trade_has_answered(const struct trade_peer *q, int64_t incarnation);
 
 /* Sends n units, 1 <= n <= trade_sendable(). */
 void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms);

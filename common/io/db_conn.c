@@ -23,6 +23,7 @@ static const struct fault {
     {"57P",   ERR_UNAVAILABLE, DB_TROUBLE_LOST},  /* shutting down, crashed, starting */
     {"08",    ERR_UNAVAILABLE, DB_TROUBLE_LOST},
     {"25006", ERR_UNAVAILABLE, DB_TROUBLE_LOST},  /* became a standby: find the new primary */
+    {"55000", ERR_UNAVAILABLE, DB_TROUBLE_LOST},  /* asked what only a primary can say: likewise */
     {"25P03", ERR_UNAVAILABLE, DB_TROUBLE_LOST},  /* idle in transaction for too long */
     {"0A000", ERR_INTERNAL,    DB_TROUBLE_LOST},  /* a table changed under a prepared statement */
     {"26000", ERR_INTERNAL,    DB_TROUBLE_LOST},  /* the server forgot a prepared statement */

@@ -48,7 +48,7 @@ enum db_trouble {
     DB_TROUBLE_LOST,  /* the same again, on another connection */
 };
 
-#define DB_PARAMS_MAX 20
+#define DB_PARAMS_MAX 21
 #define DB_STATEMENTS_MAX 512 /* a power of two */
 
 struct db_statement {

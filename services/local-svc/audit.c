@@ -76,13 +76,13 @@ static const char *const queries[] = {
     "                      FROM local.slice x"
     "                     WHERE x.cap = p.cap AND x.starts_at = p.starts_at) s) "
     FIND(
-    "    SELECT 'I1', name || ': free ' || free FROM account WHERE free < 0"
+    "    SELECT 'I1', name || ': free ' || free FROM account WHERE free < 0 AND NOT in_doubt"
     "    UNION ALL"
     "    SELECT 'I3', name || ': pool ' || own || ', slices ' || sums FROM account"
     "     WHERE own <> sums"
     "    UNION ALL"
     "    SELECT 'I5', name || ': spent ' || spent || ' of ' || holding FROM account"
-    "     WHERE spent > holding"
+    "     WHERE spent > holding AND NOT in_doubt"
     "    UNION ALL"
     "    SELECT 'I6', name || ': free ' || free || ', held ' || held || ', spent ' || spent ||"
     "                 ' of ' || holding FROM account"
@@ -90,7 +90,7 @@ static const char *const queries[] = {
     "    UNION ALL"
     "    SELECT 'I7', name || ': effective ' || effective || ', requested ' || requested"
     "      FROM account"
-    "     WHERE (effective > requested AND free > 0)"
+    "     WHERE (effective > requested AND free > 0 AND NOT in_doubt)"
     "        OR (home IS NOT NULL AND (minted > 0 OR burned > 0))"),
 
     FIND(

@@ -12,7 +12,7 @@
 
 #include "common/io/db.h"
 
-#define COLUMNS_MAX 20
+#define COLUMNS_MAX 21
 
 struct columns {
     size_t rows;

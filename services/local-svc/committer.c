@@ -103,7 +103,7 @@ static bool commit(struct committer *c, struct topup_batch *batch, struct err *e
     int64_t began_ns = clk_now_ns();
 
     batch->active_servers = atomic_load(c->config.active_servers);
-    if (!store_topup(c->config.db, batch, e))
+    if (!store_topup(c->config.db, c->config.witness, batch, e))
         return false;
     metric_observed(m->commit_seconds, clk_now_ns() - began_ns);
     metric_observed(m->batch_items, (int64_t)items_of(batch));

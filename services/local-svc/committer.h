@@ -28,6 +28,7 @@ typedef void committer_done(struct committer_job *job, const struct err *e);
 struct committer_config {
     struct db *db;
     int64_t queue_items_max;
+    struct witness *witness;
     const struct peers *peers;
     const atomic_int_least64_t *active_servers;
     const struct local_metrics *metrics;

@@ -36,6 +36,8 @@ static const struct config_row rows[] = {
      "10000", 100, 3600000, "silence after which a server's wishes are dropped, ms"},
     {"LOCAL_PRESUME_MS", INT(presume_ms),
      "60000", 100, 86400000, "silence after which a server's rests are presumed spent, ms"},
+    {"LOCAL_LEARN_MS", INT(learn_ms),
+     "6000", 100, 3600000, "in doubt what the database forgot: who has not spoken by then is gone, ms"},
     {"LOCAL_CLOSE_MS", INT(close_ms),
      "3600000", 0, 31622400000, "calendar time that a window's accounts stay open at most, ms"},
     {"LOCAL_RETENTION_MS", INT(retention_ms),

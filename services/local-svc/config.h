@@ -22,6 +22,7 @@ struct local_config {
     int64_t watchers_max;
     int64_t suspect_ms;
     int64_t presume_ms;
+    int64_t learn_ms;
     int64_t close_ms;
     int64_t retention_ms;
     int64_t audit_ms;

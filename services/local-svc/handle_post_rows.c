@@ -39,7 +39,7 @@ bool handle_post_rows(void *arg, const struct httpd_request *req, struct httpd_r
         return false;
     batch.rows = rows;
     make_room(&batch);
-    if (!store_trade(app->db, &batch, e))
+    if (!store_trade(app->db, app->witness, &batch, e))
         return false;
     count(&app->metrics, &batch);
     rows_encode_outcomes(&batch, &reply->body);

@@ -75,7 +75,7 @@ bool handle_put_interval(void *arg, const struct httpd_request *req, struct http
     /* This data centre is "" below, so that it may be given another name. */
     if (strcmp(announced.home, app->peers.self) == 0)
         announced.home[0] = '\0';
-    if (!store_interval(app->db, &app->peers, &announced, &moved, e))
+    if (!store_interval(app->db, app->witness, &app->peers, &announced, &moved, e))
         return false;
     local_metrics_moved(&app->metrics, &moved);
     return true;

@@ -13,6 +13,7 @@ struct local_metrics {
     struct metric *watchers, *rows_watchers;
     struct metric *pools, *slices, *servers, *presumed;
     struct metric *frozen;
+    struct metric *learning, *frozen_pools, *frozen_units;
     struct metric *audit_violations, *audit_age;
 };
 

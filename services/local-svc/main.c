@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/io/service.h"
 #include "services/local-svc/app.h"
+#include "services/local-svc/store_learn.h"
 #include "services/local-svc/store_peers.h"
 #include "services/local-svc/store_rows.h"
 #include "services/local-svc/ticker.h"
@@ -18,6 +19,24 @@ static struct metrics *free_metrics(struct metrics *m)
 }
 CLEANUP_DEFINE(metrics, struct metrics, free_metrics)
 
+/* No reason not to be asked: whoever asks is told what can be told. */
+static void show_doubt(const struct local_app *app, struct buf *out)
+{
+    struct learn_status s;
+    struct err e = {0};
+
+    if (!store_learn_status(app->db, &s, &e))
+        buf_printf(out, "learning: %s\n", e.msg);
+    else if (!s.in_doubt)
+        buf_printf(out, "learning: no\n");
+    else
+        buf_printf(out,
+                   "learning: %s, for %lld ms; %lld windows with %lld free units are frozen, for "
+                   "%lld ms at most; %lld servers are silent\n",
+                   s.reason, (long long)s.for_ms, (long long)s.pools, (long long)s.units,
+                   (long long)s.ends_in_ms, (long long)s.silent);
+}
+
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct local_app *app = arg;
@@ -25,6 +44,8 @@ static bool is_ready(void *arg, struct buf *out)
     bool ok = db_ping(app->db, &e);
 
     buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
+    if (ok)
+        show_doubt(app, out);
     return ok;
 }
 
@@ -51,6 +72,7 @@ static struct committer_config committer_settings(struct local_app *app)
 {
     return (struct committer_config){
         .db = app->db,
+        .witness = app->witness,
         .queue_items_max = app->config.queue_items_max,
         .peers = &app->peers,
         .active_servers = &app->active_servers,
@@ -86,6 +108,15 @@ static struct watch_config rows_settings(const struct local_app *app)
     };
 }
 
+/* Who leaves in order is not asked what it knows.  If it cannot be said now, it times out. */
+static void leave(const struct local_app *app)
+{
+    struct err e = {0};
+
+    if (!store_learn_leave(app->db, app->witness, &e))
+        log_event(LOG_WARN, "writer.not_left", log_str("error", e.msg));
+}
+
 /*
  * Everything stands until the HTTP server is gone, which is stopped first:
  * handlers may still run.  Before that, what is suspended is answered.
@@ -93,6 +124,7 @@ static struct watch_config rows_settings(const struct local_app *app)
 static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
 {
     auto_db struct db *db = NULL;
+    auto_witness struct witness *witness = witness_new();
     auto_committer struct committer *committer = NULL;
     auto_watch struct watch *watch = NULL, *rows = NULL;
     auto_worker struct worker *ticker = NULL, *auditor = NULL, *trader = NULL;
@@ -104,6 +136,7 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
                  metrics, &db, e))
         return false;
     app->db = db;
+    app->witness = witness;
     const struct committer_config for_committer = committer_settings(app);
     const struct watch_config for_watch = watch_settings(app), for_rows = rows_settings(app);
     if (!committer_start(&for_committer, &committer, e) || !watch_start(&for_watch, &watch, e) ||
@@ -129,6 +162,7 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     committer_drain(committer);
     watch_drain(watch);
     watch_drain(rows);
+    leave(app);
     return true;
 }
 

@@ -27,7 +27,9 @@ void pool_json(struct js_writer *w, const struct pool_view *v, const char *self)
     js_i64(w, "burned", p->burned);
     write_at_home(w, "effective", p, pool_effective(p));
     write_at_home(w, "pending", p, pool_pending(p));
-    js_i64(w, "free", pool_free(p));
+    js_bool(w, "in_doubt", p->in_doubt);
+    js_i64(w, "free", p->in_doubt ? 0 : pool_free(p));
+    js_i64(w, "frozen", p->in_doubt ? max_i64(pool_free(p), 0) : 0);
     js_i64(w, "received", p->received);
     js_i64(w, "sent", p->sent);
     js_i64(w, "granted", p->granted);

@@ -11,6 +11,8 @@ const struct httpd_route local_routes[] = {
     {"POST", "/rows",                        "postRows",    200, handle_post_rows,    true},
     {"GET",  "/rows",                        "listRows",    200, handle_get_rows,     false},
     {"GET",  "/audit",                       "audit",       200, handle_audit,        false},
+    {"GET",  "/learning",                    "getLearning", 200, handle_get_learning, false},
+    {"POST", "/learning/end",                "endLearning", 200, handle_end_learning, true},
 };
 /* clang-format on */
 

@@ -37,6 +37,10 @@ static const struct js_field row_fields[] = {
     AMOUNT(spent), AMOUNT(rate_milli), AMOUNT(version),
     {.name = "total_max", .kind = JS_I64,  .offset = AT(row.total_max), .max = UNITS_MAX,
      .optional = true},
+    {.name = "incarnation", .kind = JS_I64, .offset = AT(row.incarnation), .max = UNITS_MAX,
+     .optional = true},
+    {.name = "in_doubt",  .kind = JS_BOOL, .offset = AT(row.in_doubt), .optional = true},
+    {.name = "heard",     .kind = JS_I64,  .offset = AT(row.heard), .max = UNITS_MAX, .optional = true},
     {.name = "echoed",    .kind = JS_I64,  .offset = AT(echoed), .max = UNITS_MAX, .optional = true},
 };
 #undef AT
@@ -107,6 +111,9 @@ static void write_row(struct js_writer *w, const struct told_row *r)
     js_i64(w, "rate_milli", r->row.rate_milli);
     js_i64(w, "total_max", r->row.total_max);
     js_i64(w, "version", r->row.version);
+    js_i64(w, "incarnation", r->row.incarnation);
+    js_i64(w, "heard", r->row.heard);
+    js_bool(w, "in_doubt", r->row.in_doubt);
     js_i64(w, "echoed", r->echoed);
     js_object_end(w);
 }

@@ -1,5 +1,6 @@
 #include "services/local-svc/store_interval.h"
 
+#include "services/local-svc/store_learn.h"
 #include "services/local-svc/store_rows.h"
 #include "services/local-svc/trading.h"
 
@@ -7,6 +8,7 @@ struct interval_tx {
     const struct peers *peers;
     const struct announcement *announced;
     struct units_moved moved;
+    struct learn_guard guard;
 };
 
 /* What an announcement is compared with. */
@@ -15,19 +17,64 @@ struct known {
     bool is_of_other_home;
 };
 
-/* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */
-static bool insert_missing(struct db_conn *c, const struct announcement *a, struct err *e)
+/* No doubt begins until this transaction has ended: the window would be left out. */
+static bool lock_doubt(struct db_conn *c, const struct learn_guard *guard, struct err *e)
 {
-    return db_query(c,
-                    "INSERT INTO local.pool (cap, starts_at, ends_at, state, paused, version,"
-                    "                        topup_ppm, slice_max_ppm, autonomy_ms, home)"
-                    "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
-                    "        $5, $6, $7, nullif($8, ''))"
-                    "    ON CONFLICT DO NOTHING",
-                    DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
-                            db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
-                            db_i64(a->autonomy_ms), db_text(a->home)),
-                    NULL, e);
+    static const char update[] = "SELECT in_doubt FROM local.dc FOR UPDATE";
+    static const char share[] = "SELECT in_doubt FROM local.dc FOR SHARE";
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c, guard->in_doubt ? update : share, DB_NO_ARGS, &rows, e))
+        return false;
+    return db_get_bool(rows, 0, 0) == guard->in_doubt ||
+           err_set(e, ERR_UNAVAILABLE, "the database was just put in doubt; say it again");
+}
+
+/*
+ * A window that is new here may have been here before, and been forgotten with all
+ * its grants: the one that was open when the database went back, or the next.
+ * Whoever holds something of it has to say so again.
+ */
+static bool doubt(struct db_conn *c, const struct announcement *a, const struct learn_guard *guard,
+                  struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "UPDATE local.pool p SET in_doubt = true"
+                  " WHERE p.cap = $1 AND p.starts_at = calendar.from_ms($2)"
+                  "   AND NOT EXISTS (SELECT FROM local.pool o, local.dc d"
+                  "                    WHERE o.cap = p.cap AND o.starts_at > d.since_calendar"
+                  "                      AND o.starts_at < p.starts_at)",
+                  DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms)), &rows, e))
+        return false;
+    int64_t next = learn_next_incarnation(guard->incarnation, /* heard= */ 0, prng_entropy());
+    return db_affected(rows) == 0 ||
+           db_query(c,
+                    "UPDATE local.dc SET incarnation = $1, has_heard = false,"
+                    "       is_overruled = false, since = clock_timestamp()",
+                    DB_ARGS(db_i64(next)), NULL, e);
+}
+
+/* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */
+static bool insert_missing(struct db_conn *c, const struct announcement *a, bool *ret_is_new,
+                           struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "INSERT INTO local.pool (cap, starts_at, ends_at, state, paused, version,"
+                  "                        topup_ppm, slice_max_ppm, autonomy_ms, home)"
+                  "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
+                  "        $5, $6, $7, nullif($8, ''))"
+                  "    ON CONFLICT DO NOTHING",
+                  DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
+                          db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
+                          db_i64(a->autonomy_ms), db_text(a->home)),
+                  &rows, e))
+        return false;
+    *ret_is_new = db_affected(rows) == 1;
+    return true;
 }
 
 /* Of a pool that is locked. */
@@ -110,9 +157,12 @@ static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
     struct store_pool pool = {.key = a->key};
     struct store_peer rows[TRADE_PEERS_MAX];
     struct known known = {0};
+    bool is_new = false;
 
     tx->moved = (struct units_moved){0};
-    if (!store_by_key(c, e) || !insert_missing(c, a, e) || !store_pools_lock(c, &pool, 1, e))
+    if (!store_by_key(c, e) || !lock_doubt(c, &tx->guard, e) || !insert_missing(c, a, &is_new, e) ||
+        (is_new && tx->guard.in_doubt && !doubt(c, a, &tx->guard, e)) ||
+        !store_pools_lock(c, &pool, 1, e))
         return false;
     if (!pool.is_found)
         return err_set(e, ERR_UNAVAILABLE, "the window was just purged; say it again");
@@ -130,12 +180,12 @@ static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
            store_peers_tell(c, tx->peers, &pool, 1, e);
 }
 
-bool store_interval(struct db *db, const struct peers *peers, const struct announcement *a,
-                    struct units_moved *ret_moved, struct err *e)
+bool store_interval(struct db *db, struct witness *witness, const struct peers *peers,
+                    const struct announcement *a, struct units_moved *ret_moved, struct err *e)
 {
     struct interval_tx tx = {.peers = peers, .announced = a};
 
-    if (!store_tx(db, interval_tx, &tx, e))
+    if (!store_guarded(db, witness, &tx.guard, interval_tx, &tx, e))
         return err_while(e, "announcement of %s", a->key.cap);
     *ret_moved = tx.moved;
     return true;

@@ -24,6 +24,6 @@ struct announcement {
 };
 
 /* An older or equal version changes nothing. */
-MUST_CHECK bool store_interval(struct db *db, const struct peers *peers,
+MUST_CHECK bool store_interval(struct db *db, struct witness *witness, const struct peers *peers,
                                const struct announcement *a, struct units_moved *ret_moved,
                                struct err *e);

@@ -9,7 +9,8 @@
 /* The columns of local.peer_row, in the order of the SQL below. */
 #define COUNTERS                                                                                   \
     "sent, received, echoed, want, lack, burn, free, spent, rate_milli, version,"                  \
-    " asked_want, asked_lack, asked_burn, told_at_ms, unechoed_since_ms, unanswered_since_ms"
+    " asked_want, asked_lack, asked_burn, told_at_ms, unechoed_since_ms, unanswered_since_ms,"   \
+    " incarnation, heard"
 
 static const size_t counters[] = {
     offsetof(struct store_peer, row.sent),   offsetof(struct store_peer, row.received),
@@ -21,6 +22,7 @@ static const size_t counters[] = {
     offsetof(struct store_peer, asked.burn), offsetof(struct store_peer, told_at_ms),
     offsetof(struct store_peer, row.unechoed_since_ms),
     offsetof(struct store_peer, row.unanswered_since_ms),
+    offsetof(struct store_peer, row.incarnation), offsetof(struct store_peer, row.heard),
 };
 /* clang-format on */
 
@@ -143,14 +145,15 @@ bool store_peers_save(struct db_conn *c, const struct peers *peers, const struct
         "INSERT INTO local.peer_row (cap, starts_at, peer, " COUNTERS ")"
         "SELECT k.cap, calendar.from_ms(k.starts_at_ms), k.peer, " COUNTERS
         "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-        "              $15, $16, $17, $18, $19) AS k (cap, starts_at_ms, peer, " COUNTERS ")"
+        "              $15, $16, $17, $18, $19, $20, $21) AS k (cap, starts_at_ms, peer, " COUNTERS
+        ")"
         "    ON CONFLICT (cap, starts_at, peer) DO UPDATE"
         "   SET (" COUNTERS ") = ROW (excluded.sent, excluded.received,"
         "       excluded.echoed, excluded.want, excluded.lack, excluded.burn,"
         "       excluded.free, excluded.spent, excluded.rate_milli, excluded.version,"
         "       excluded.asked_want, excluded.asked_lack, excluded.asked_burn,"
         "       excluded.told_at_ms, excluded.unechoed_since_ms,"
-        "       excluded.unanswered_since_ms)",
+        "       excluded.unanswered_since_ms, excluded.incarnation, excluded.heard)",
         values.params, values.count, NULL, e);
 }
 

@@ -12,7 +12,7 @@
     "cap, calendar.to_ms(starts_at), calendar.to_ms(ends_at), version, requested,"     \
     " minted, burned, granted, returned, consumed, refunded, presumed, wanted, topup_ppm,"         \
     " slice_max_ppm, autonomy_ms, requested_max, received, sent, wanted_elsewhere,"                \
-    " spent_elsewhere, paused, state, home"
+    " spent_elsewhere, paused, state, home, in_doubt"
 
 /* In the order of POOL_COLUMNS, from the second on. */
 static const size_t pool_members[] = {
@@ -70,6 +70,7 @@ static void load_pool(const struct db_rows *rows, int row, struct pool_view *ret
     ret->pool.paused = db_get_bool(rows, row, rest);
     ret->state = store_state(db_get_text(rows, row, rest + 1));
     ret->pool.home = db_is_null(rows, row, rest + 2);
+    ret->pool.in_doubt = db_get_bool(rows, row, rest + 3);
     if (!ret->pool.home)
         (void)snprintf(ret->home, sizeof(ret->home), "%s", db_get_text(rows, row, rest + 2));
 }

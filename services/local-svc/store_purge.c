@@ -32,7 +32,7 @@ static bool purge_servers(struct db_conn *c, int64_t silent_ms, struct err *e)
     return db_query(c,
                     "WITH gone AS MATERIALIZED ("
                     "     SELECT name, incarnation FROM local.server v"
-                    "      WHERE silence = 2"
+                    "      WHERE silence = 2 AND NOT (SELECT in_doubt FROM local.dc)"
                     "        AND seen_at < clock_timestamp() - $1 * interval '1 millisecond'"
                     "        AND NOT EXISTS (SELECT FROM local.slice s WHERE s.server = v.name"
                     "                                      AND s.incarnation = v.incarnation)"

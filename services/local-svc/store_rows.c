@@ -117,6 +117,9 @@ static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
     (void)snprintf(p->home, sizeof(p->home), "%s", db_get_text(rows, row, rest + 5));
     p->pool.home = p->home[0] == '\0';
     p->changes = db_get_i64(rows, row, rest + 6);
+    p->pool.in_doubt = db_get_bool(rows, row, rest + 7);
+    p->incarnation = db_get_i64(rows, row, rest + 8);
+    p->has_heard = db_get_bool(rows, row, rest + 9);
     p->pool.accepts = p->state <= INTERVAL_OPEN && !p->pool.paused && p->ends_in_ms > 0;
 }
 
@@ -135,8 +138,9 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
     }
     if (!db_query(c,
                   "WITH t AS MATERIALIZED (SELECT calendar.now() AS now, speed,"
-                  "                               calendar.to_ms(clock_timestamp()) AS real_ms"
-                  "                          FROM calendar.clock)"
+                  "                               calendar.to_ms(clock_timestamp()) AS real_ms,"
+                  "                               incarnation, has_heard"
+                  "                          FROM calendar.clock, local.dc)"
                   "SELECT k.i, p.requested, p.minted, p.burned, p.granted, p.returned,"
                   "       p.consumed, p.refunded, p.presumed, p.wanted, p.recalled_at_ms,"
                   "       p.requested_max, p.received, p.sent, p.wanted_elsewhere,"
@@ -144,7 +148,7 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
                   "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
                   "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms,"
-                  "       coalesce(p.home, ''), p.changes"
+                  "       coalesce(p.home, ''), p.changes, p.in_doubt, t.incarnation, t.has_heard"
                   "  FROM t, unnest($1, $2) WITH ORDINALITY AS k (cap, starts_at_ms, i)"
                   " CROSS JOIN LATERAL (SELECT * FROM local.pool WHERE " STORE_IS_KEY
                   "                     FOR UPDATE) p",
@@ -222,6 +226,7 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
         return true;
     for (size_t k = 0; k < COUNT(pool_counters); k++)
         counters[k] = columns_i64s(&values);
+    bool *in_doubt = columns_bools(&values);
     for (size_t i = 0, n = 0; i < count; i++) {
         if (!pools[i].is_changed)
             continue;
@@ -229,6 +234,7 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
         starts[n] = pools[i].key.starts_at_ms;
         for (size_t k = 0; k < COUNT(pool_counters); k++)
             counters[k][n] = columns_member(&pools[i].pool, pool_counters[k]);
+        in_doubt[n] = pools[i].pool.in_doubt;
         n++;
     }
     return db_query(
@@ -240,14 +246,14 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
         "       recalled_at_ms = k.recalled_at_ms, requested_max = k.requested_max,"
         "       received = k.received, sent = k.sent, wanted_elsewhere = k.wanted_elsewhere,"
         "       spent_elsewhere = k.spent_elsewhere, rate_milli = k.rate_milli,"
-        "       heard_max = k.heard_max,"
+        "       heard_max = k.heard_max, in_doubt = k.in_doubt,"
         "       changes = p.changes + 1"
         "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-        "              $17, $18, $19)"
+        "              $17, $18, $19, $20)"
         "       AS k (cap, starts_at_ms, requested, minted, burned, granted, returned,"
         "             consumed, refunded, presumed, wanted, recalled_at_ms, requested_max,"
         "             received, sent, wanted_elsewhere, spent_elsewhere,"
-        "             rate_milli, heard_max)" STORE_POOL_PLACE,
+        "             rate_milli, heard_max, in_doubt)" STORE_POOL_PLACE,
         values.params, values.count, NULL, e);
 }
 

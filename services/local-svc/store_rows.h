@@ -30,6 +30,8 @@ struct store_pool {
     int64_t now_ms;                   /* the database's real clock */
     int64_t changes;                  /* how often it was saved */
     char home[NAME_SIZE];             /* "": here */
+    int64_t incarnation;              /* of this data centre */
+    bool has_heard;                   /* all servers have told what they hold in it */
     bool is_changed;
     enum pool_news news;
     bool is_trading;          /* its rows for other data centres are needed */

@@ -10,6 +10,7 @@
 
 struct server_row {
     struct topup_server recorded, server; /* `server` is as it becomes */
+    int64_t heard;                        /* the incarnation in which it has told all; 0: none */
 };
 
 static int compare_ledgers(const struct topup_server *a, const struct topup_server *b)
@@ -44,11 +45,15 @@ static size_t collect(struct topup_request *const *requests, size_t count, struc
 
     for (size_t i = 0; i < count; i++)
         if (requests[i]->refusal == TOPUP_ADMITTED)
-            ret[admitted++] = (struct server_row){.server = requests[i]->server};
+            ret[admitted++] =
+                (struct server_row){.server = requests[i]->server,
+                                    .heard = requests[i]->all_told ? requests[i]->heard : 0};
     qsort(ret, admitted, sizeof(*ret), compare_processes);
     for (size_t i = 0; i < admitted; i++)
         if (i == 0 || compare_rows(&ret[i], &ret[distinct - 1]) != 0)
             ret[distinct++] = ret[i];
+        else
+            ret[distinct - 1].heard = max_i64(ret[distinct - 1].heard, ret[i].heard);
     return distinct;
 }
 
@@ -156,12 +161,18 @@ static bool save(struct db_conn *c, const struct server_row *rows, size_t count,
     auto_columns struct columns values = COLUMNS_INIT(count);
 
     add_server(&values, rows, count);
+    int64_t *heard = columns_i64s(&values);
+    for (size_t i = 0; i < count; i++)
+        heard[i] = rows[i].heard;
+    /* What it said in an earlier incarnation does not count any more. */
     return db_query(c,
                     "UPDATE local.server s"
-                    "   SET generation = k.generation, process = k.process,"
+                    "   SET heard_in = CASE WHEN k.heard = (SELECT incarnation FROM local.dc)"
+                    "                       THEN k.heard ELSE s.heard_in END,"
+                    "       generation = k.generation, process = k.process,"
                     "       seen_at = clock_timestamp(), silence = 0"
-                    "  FROM unnest($1, $2::uuid[], $3, $4::uuid[])"
-                    "       AS k (name, incarnation, generation, process)"
+                    "  FROM unnest($1, $2::uuid[], $3, $4::uuid[], $5)"
+                    "       AS k (name, incarnation, generation, process, heard)"
                     " CROSS JOIN LATERAL (SELECT ctid AS place FROM local.server"
                     "                      WHERE name = k.name AND incarnation = k.incarnation"
                     "                     OFFSET 0) found"

@@ -15,6 +15,7 @@ struct source {
     struct pool pool;
     struct trade_peer peer;
     struct trade_ask asked;
+    int64_t incarnation; /* of this data centre */
 };
 
 /* clang-format off */
@@ -24,7 +25,8 @@ struct source {
     " p.requested_max, p.heard_max,"                                                               \
     " p.minted, p.burned, p.received, p.sent, p.granted, p.returned, p.consumed, p.refunded,"      \
     " p.presumed, p.rate_milli,"                                                                   \
-    " r.sent, r.received, r.echoed, r.asked_want, r.asked_lack, r.asked_burn"
+    " r.sent, r.received, r.echoed, r.asked_want, r.asked_lack, r.asked_burn, r.incarnation,"         \
+    " (SELECT incarnation FROM local.dc), p.in_doubt, (SELECT has_heard FROM local.dc)"
 
 /* In the order of COLUMNS, from the fourth on. */
 static const size_t members[] = {
@@ -39,11 +41,13 @@ static const size_t members[] = {
     offsetof(struct source, peer.sent),     offsetof(struct source, peer.received),
     offsetof(struct source, peer.echoed),   offsetof(struct source, asked.want),
     offsetof(struct source, asked.lack),    offsetof(struct source, asked.burn),
+    offsetof(struct source, peer.incarnation), offsetof(struct source, incarnation),
 };
 /* clang-format on */
 
 #define TEXTS 3
-#define REVISION_COLUMN (TEXTS + (int)COUNT(members))
+#define FLAGS_COLUMN (TEXTS + (int)COUNT(members))
+#define REVISION_COLUMN (FLAGS_COLUMN + 2)
 
 void told_page_done(struct told_page *p)
 {
@@ -56,10 +60,16 @@ static void load_row(const struct db_rows *rows, int row, struct told_row *ret)
     struct source s = {0};
 
     columns_read(rows, row, TEXTS, members, COUNT(members), &s);
+    s.pool.in_doubt = db_get_bool(rows, row, FLAGS_COLUMN);
+    const struct trade_teller teller = {
+        .version = s.changes,
+        .incarnation = s.incarnation,
+        .answers = db_get_bool(rows, row, FLAGS_COLUMN + 1),
+    };
     *ret = (struct told_row){
         .key.starts_at_ms = s.starts_at_ms,
         .ends_at_ms = s.ends_at_ms,
-        .row = trade_row_for(&s.pool, &s.peer, &s.asked, s.changes),
+        .row = trade_row_for(&s.pool, &s.peer, &s.asked, &teller),
         .echoed = s.peer.echoed,
     };
     (void)snprintf(ret->key.cap, sizeof(ret->key.cap), "%s", db_get_text(rows, row, 0));

@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "services/local-svc/store_learn.h"
 #include "services/local-svc/store_rows.h"
 #include "services/local-svc/store_servers.h"
 #include "services/local-svc/trading.h"
@@ -27,6 +28,7 @@ struct work {
     struct store_slice *slices; /* distinct */
     size_t slices_count;
     struct store_peer *peers; /* room for the rows of all pools */
+    struct learn_guard guard;
 };
 
 static void work_done(struct work *w)
@@ -125,18 +127,29 @@ void units_moved_add(struct units_moved *m, const struct pool *before, const str
     m->sent += after->sent - before->sent;
 }
 
+/* While it learns what it forgot, the database may have forgotten the window, too. */
+static struct pool_answer answer_unknown(const struct work *w)
+{
+    if (!w->guard.in_doubt)
+        return (struct pool_answer){.state = POOL_UNKNOWN};
+    return (struct pool_answer){.keep = UNITS_MAX, .left = UNITS_MAX, .state = POOL_DRY};
+}
+
 static struct pool_answer decide(struct work *w, const struct ask *a, struct store_pool *p,
-                                 struct store_slice *s)
+                                 struct store_slice *s, struct err *e)
 {
     const struct pool_context context = {w->batch->active_servers, p->now_ms};
     const struct pool before = p->pool;
 
     if (!p->is_found)
-        return (struct pool_answer){.state = POOL_UNKNOWN};
+        return answer_unknown(w);
     if (store_is_damaged(p, s))
         return (struct pool_answer){.granted = s->slice.granted, .state = POOL_FROZEN};
 
     struct pool_topup t = pool_topup(&p->pool, &s->slice, &a->item->report, &context);
+    if (t.is_forgotten)
+        (void)learn_found(&w->guard, /* heard= */ 0, a->request->server.name,
+                          "was granted more than this database knows of", e);
     store_apply(p, s, &t);
     units_moved_add(&w->batch->moved, &before, &p->pool);
     return t.answer;
@@ -161,7 +174,7 @@ static void refuse_old_ledgers(struct work *w)
     }
 }
 
-static void decide_all(struct work *w)
+static bool decide_all(struct work *w, struct err *e)
 {
     w->batch->moved = (struct units_moved){0};
     for (size_t i = 0; i < w->asks_count; i++) {
@@ -171,11 +184,26 @@ static void decide_all(struct work *w)
         if (a->request->refusal != TOPUP_ADMITTED)
             continue;
         *a->answer = (struct topup_answer){
-            .pool = decide(w, a, p, &w->slices[a->slice]),
+            .pool = decide(w, a, p, &w->slices[a->slice], e),
             .starts_in_ms = max_i64(p->starts_in_ms, 0),
             .ends_in_ms = max_i64(p->ends_in_ms, 0),
         };
     }
+    return !w->guard.has_evidence;
+}
+
+/* A server may have heard of a life of this data centre that its database does not know. */
+static bool greet(struct work *w, struct err *e)
+{
+    for (size_t i = 0; i < w->batch->count; i++) {
+        struct topup_request *r = w->batch->requests[i];
+
+        r->answered = w->guard.incarnation;
+        if (r->heard > w->guard.incarnation)
+            return learn_found(&w->guard, r->heard, r->server.name,
+                               "has heard of a later incarnation", e);
+    }
+    return true;
 }
 
 /* Are other data centres asked for something, or could one that is short be given something? */
@@ -229,12 +257,14 @@ static bool topup_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct work *w = arg;
 
-    if (!store_by_key(c, e) || !store_servers_admit(c, w->batch->requests, w->batch->count, e) ||
+    if (!greet(w, e) || !store_by_key(c, e) ||
+        !store_servers_admit(c, w->batch->requests, w->batch->count, e) ||
         !store_pools_lock(c, w->pools, w->pools_count, e) ||
         !store_slices_load(c, w->slices, w->slices_count, e))
         return false;
     refuse_old_ledgers(w);
-    decide_all(w);
+    if (!decide_all(w, e))
+        return false;
     return (w->batch->peers->count == 0 || plan_trades(c, w, e)) &&
            store_servers_spoke(c, w->batch->requests, w->batch->count, e) && save(c, w, e);
 }
@@ -269,12 +299,12 @@ static void report_old_ledgers(const struct topup_batch *b)
     }
 }
 
-bool store_topup(struct db *db, struct topup_batch *batch, struct err *e)
+bool store_topup(struct db *db, struct witness *witness, struct topup_batch *batch, struct err *e)
 {
     auto_work struct work w = {.batch = batch};
 
     prepare(&w);
-    if (!store_tx(db, topup_tx, &w, e))
+    if (!store_guarded(db, witness, &w.guard, topup_tx, &w, e))
         return err_while(e, "topup of %zu items", w.asks_count);
     report_frozen(&w);
     report_old_ledgers(batch);

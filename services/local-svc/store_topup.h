@@ -8,6 +8,7 @@
 #include "common/io/db.h"
 #include "services/local-svc/peers.h"
 #include "services/local-svc/topup.h"
+#include "services/local-svc/witness.h"
 
 /* Units that one transaction moved, for the counters of /metrics. */
 struct units_moved {
@@ -25,4 +26,5 @@ struct topup_batch {
     struct units_moved moved;  /* set on success */
 };
 
-MUST_CHECK bool store_topup(struct db *db, struct topup_batch *batch, struct err *e);
+MUST_CHECK bool store_topup(struct db *db, struct witness *witness, struct topup_batch *batch,
+                            struct err *e);

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "services/local-svc/store_learn.h"
 #include "services/local-svc/trading.h"
 
 #define OVER_MS 600000 /* calendar time after a window's end */
@@ -25,6 +26,7 @@ struct work {
     bool *must_hear;     /* of each pool: the sender of the rows */
     int64_t calendar_ms; /* calendar time; 0: not needed */
     struct store_peer *peers;
+    struct learn_guard guard;
 };
 
 static void work_done(struct work *w)
@@ -118,7 +120,8 @@ static bool is_over(const struct work *w, const struct told_row *told)
     return told->ends_at_ms > 0 && w->calendar_ms > told->ends_at_ms + OVER_MS;
 }
 
-static enum trade_outcome receive(struct work *w, const struct told_row *told, size_t pool)
+static enum trade_outcome receive(struct work *w, const struct told_row *told, size_t pool,
+                                  struct err *e)
 {
     struct store_pool *p = &w->pools[pool];
 
@@ -134,8 +137,13 @@ static enum trade_outcome receive(struct work *w, const struct told_row *told, s
     const struct trade_context ctx = trading_context(p);
     const struct pool before = p->pool;
     struct trade_result t = trade_receive(&p->pool, &q->row, &told->row, &ctx);
+    if (t.verdict == TRADE_FORGOTTEN)
+        (void)learn_found(&w->guard, told->row.heard, w->batch->peers->names[w->batch->from],
+                          "knows more than this database", e);
+    /* It is told of what it said since, in case that has gone back, too. */
+    w->must_hear[pool] |= t.verdict == TRADE_STALE;
     if (t.verdict != TRADE_APPLIED)
-        return OUTCOME_ABSURD;
+        return t.verdict == TRADE_STALE ? OUTCOME_STALE : OUTCOME_ABSURD;
     apply(p, q, &t);
     units_moved_add(&w->batch->moved, &before, &p->pool);
     if (t.answer || lacks_news(told, p, q) || (t.answer_wish && may_answer_wish(p, q)))
@@ -156,22 +164,30 @@ static void trade_on(struct work *w, size_t pool)
     trading_plan(p, w->batch->peers, w->must_hear[pool] ? (int)w->batch->from : -1);
 }
 
-static void receive_all(struct work *w)
+static bool receive_all(struct work *w, struct err *e)
 {
     w->batch->moved = (struct units_moved){0};
     memset(w->must_hear, 0, w->batch->count * sizeof(*w->must_hear));
     for (size_t i = 0; i < w->batch->count; i++)
-        w->batch->outcomes[i] = receive(w, &w->batch->rows[i], w->pool_of[i]);
+        w->batch->outcomes[i] = receive(w, &w->batch->rows[i], w->pool_of[i], e);
+    if (w->guard.has_evidence)
+        return false;
     for (size_t i = 0; i < w->pools_count; i++)
         trade_on(w, i);
+    return true;
 }
 
 static struct told_row row_for(const struct work *w, const struct store_pool *p)
 {
     const struct store_peer *q = &p->peers[w->batch->from];
+    const struct trade_teller teller = {
+        .version = p->changes + p->is_changed,
+        .incarnation = p->incarnation,
+        .answers = p->has_heard,
+    };
     struct told_row told = {
         .key = p->key,
-        .row = trade_row_for(&p->pool, &q->row, &q->asked, p->changes + p->is_changed),
+        .row = trade_row_for(&p->pool, &q->row, &q->asked, &teller),
         .echoed = q->row.echoed,
     };
 
@@ -185,9 +201,13 @@ static struct told_row row_for(const struct work *w, const struct store_pool *p)
  * sent them need not say so again: it hears that all of them arrived.  What
  * else the row says of us is nothing.
  */
-static struct told_row gone(const struct trade_batch *b, const struct told_row *told)
+static struct told_row gone(const struct work *w, const struct told_row *told)
 {
-    struct told_row answer = {.key = told->key, .row.received = told->row.sent};
+    const struct trade_batch *b = w->batch;
+    struct told_row answer = {
+        .key = told->key,
+        .row = {.received = told->row.sent, .incarnation = w->guard.incarnation},
+    };
     const char *home = told->home[0] != '\0' ? told->home : b->peers->names[b->from];
 
     memcpy(answer.peer, b->peers->names[b->from], sizeof(answer.peer));
@@ -206,7 +226,7 @@ static void collect_answers(struct work *w)
     for (size_t i = 0; i < b->count; i++)
         if ((b->outcomes[i] == OUTCOME_OTHER_HOME || b->outcomes[i] == OUTCOME_OVER) &&
             b->rows[i].row.sent > b->rows[i].echoed)
-            b->answers[b->answers_count++] = gone(b, &b->rows[i]);
+            b->answers[b->answers_count++] = gone(w, &b->rows[i]);
 }
 
 static bool save(struct db_conn *c, const struct peers *peers, const struct store_pool *pools,
@@ -251,7 +271,8 @@ static bool trade_tx(struct db_conn *c, void *arg, struct err *e)
     if (!store_by_key(c, e) || !load(c, peers, w->pools, w->pools_count, w->peers, e) ||
         !look_at_calendar(c, w, e))
         return false;
-    receive_all(w);
+    if (!receive_all(w, e))
+        return false;
     collect_answers(w);
     return save(c, peers, w->pools, w->pools_count, e);
 }
@@ -270,13 +291,13 @@ static void report_absurd(const struct trade_batch *b)
     }
 }
 
-bool store_trade(struct db *db, struct trade_batch *batch, struct err *e)
+bool store_trade(struct db *db, struct witness *witness, struct trade_batch *batch, struct err *e)
 {
     auto_work struct work w = {.batch = batch};
 
     CHECK(batch->count > 0 && batch->from < batch->peers->count);
     prepare(&w);
-    if (!store_tx(db, trade_tx, &w, e))
+    if (!store_guarded(db, witness, &w.guard, trade_tx, &w, e))
         return err_while(e, "rows of %s", batch->peers->names[batch->from]);
     report_absurd(batch);
     return true;

@@ -11,10 +11,12 @@
 #include "services/local-svc/peers.h"
 #include "services/local-svc/store_topup.h"
 #include "services/local-svc/told.h"
+#include "services/local-svc/witness.h"
 
 /* clang-format off */
 #define TRADE_OUTCOMES(X)                                                          \
     X(OUTCOME_APPLIED,    "applied")                                               \
+    X(OUTCOME_STALE,      "stale")      /* from before its database went back: void */    \
     X(OUTCOME_ABSURD,     "absurd")     /* refused: no honest data centre claims so */ \
     X(OUTCOME_OTHER_HOME, "other_home") /* the window of this start is another one */  \
     X(OUTCOME_OVER,       "over")       /* it never was here, and is over */           \
@@ -41,7 +43,8 @@ struct trade_batch {
     struct units_moved moved; /* set on success */
 };
 
-MUST_CHECK bool store_trade(struct db *db, struct trade_batch *batch, struct err *e);
+MUST_CHECK bool store_trade(struct db *db, struct witness *witness, struct trade_batch *batch,
+                            struct err *e);
 
 #define TRADE_POOLS_MAX 500
 

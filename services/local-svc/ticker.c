@@ -6,6 +6,7 @@
 #include "services/local-svc/app.h"
 #include "services/local-svc/audit.h"
 #include "services/local-svc/store_counts.h"
+#include "services/local-svc/store_learn.h"
 #include "services/local-svc/store_servers.h"
 #include "services/local-svc/store_time.h"
 #include "services/local-svc/store_trade.h"
@@ -13,6 +14,7 @@
 
 #define TICK_MS 1000
 #define TICK_MIN_MS 20           /* between two, when much is due */
+#define LOOK_MS 10000            /* between two looks of an idle process at the database */
 #define SETTLES_MAX 20           /* a tick */
 #define FORGET_SERVER_MS 3600000 /* of silence at least: a host may be restarting */
 
@@ -82,8 +84,38 @@ static bool count_active(struct local_app *app, int64_t *next_ms, struct err *e)
     return true;
 }
 
+/* A database that went back is found also if nobody asks for anything. */
+static bool look(struct local_app *app, int64_t *next_ms, struct err *e)
+{
+    struct learn_status s;
+    int64_t now_ms = clk_now_ms();
+
+    (void)next_ms;
+    if (!store_learn_status(app->db, &s, e))
+        return false;
+    metric_put(app->metrics.learning, s.in_doubt);
+    metric_put(app->metrics.frozen_pools, s.pools);
+    metric_put(app->metrics.frozen_units, s.units);
+    if (!s.in_doubt && app->looked_ms != 0 && now_ms - app->looked_ms < LOOK_MS)
+        return true;
+    app->looked_ms = now_ms;
+    return store_learn_look(app->db, app->witness, e);
+}
+
+static bool learn(struct local_app *app, int64_t *next_ms, struct err *e)
+{
+    bool more = false;
+
+    if (!store_learn_step(app->db, &app->peers, app->config.learn_ms, &app->learning_at, &more, e))
+        return false;
+    if (more)
+        *next_ms = 0;
+    return true;
+}
+
 /* What clients notice first comes first. */
-static tick_step *const steps[] = {advance, count_active, settle_suspects, settle_silent, purge};
+static tick_step *const steps[] = {look,          learn, advance, count_active, settle_suspects,
+                                   settle_silent, purge};
 
 /* Each step may wait long for a silent database: when it is away, the first one has told so. */
 int64_t ticker_tick(void *arg)

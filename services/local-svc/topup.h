@@ -43,6 +43,9 @@ struct topup_request {
     size_t count;
     struct topup_item *items;     /* no key twice */
     struct topup_answer *answers; /* as many */
-    bool is_first;                /* of its process, as far as is recorded */
+    int64_t heard;    /* of this data centre's incarnations, the highest that it knows of */
+    bool all_told;    /* in it, it has told all that it holds */
+    int64_t answered; /* the incarnation in which it is answered */
+    bool is_first;    /* of its process, as far as is recorded */
     enum topup_refusal refusal;
 };

@@ -14,6 +14,8 @@
 
 struct body {
     struct topup_server server;
+    int64_t heard;
+    bool all_told;
     const cJSON *items;
 };
 
@@ -27,6 +29,8 @@ static const struct js_field body_fields[] = {
      .min = 1, .max = UNITS_MAX},
     {.name = "process",     .kind = JS_TEXT,  .offset = AT(server.process),
      .min = 36, .max = 36},
+    {.name = "heard",       .kind = JS_I64,   .offset = AT(heard), .max = UNITS_MAX, .optional = true},
+    {.name = "all_told",    .kind = JS_BOOL,  .offset = AT(all_told), .optional = true},
     {.name = "items",       .kind = JS_ARRAY, .offset = AT(items),
      .max = TOPUP_ITEMS_MAX},
 };
@@ -136,6 +140,8 @@ bool topup_decode(const char *text, size_t len, bool is_return, struct topup_req
         !normalise_uuid(body.server.process, "/process", e))
         return false;
     ret->server = body.server;
+    ret->heard = body.heard;
+    ret->all_told = body.all_told;
     make_room(ret, (size_t)cJSON_GetArraySize(body.items));
     return decode_items(body.items, is_return, ret, e) && refuse_duplicates(ret, e);
 }
@@ -161,6 +167,7 @@ void topup_encode(const struct topup_request *r, struct buf *out)
     struct js_writer w = {.out = out};
 
     js_object(&w, NULL);
+    js_i64(&w, "incarnation", r->answered);
     js_array(&w, "items");
     for (size_t i = 0; i < r->count; i++) {
         const struct topup_answer *a = &r->answers[i];

@@ -7,6 +7,7 @@ struct trade_context trading_context(const struct store_pool *p)
     return (struct trade_context){
         .now_ms = p->now_ms,
         .ends_in_ms = p->state < INTERVAL_CLOSING ? max_i64(p->ends_in_ms, 0) : 0,
+        .incarnation = p->incarnation,
     };
 }
 
@@ -36,6 +37,9 @@ static void send_units(struct store_pool *p, struct store_peer *q, int64_t units
 
 void trading_share(struct store_pool *p, const struct peers *peers, int64_t minted)
 {
+    /* Those who have had it before would be sent it twice. */
+    if (p->pool.in_doubt)
+        return;
     for (size_t j = 0; j < peers->count; j++)
         send_units(p, &p->peers[j], peers_share(peers, minted, j));
 }
@@ -93,6 +97,21 @@ static void ask(struct store_pool *p, struct store_peer *q, const struct trade_a
     if (memcmp(&q->asked, now, sizeof(*now)) != 0)
         p->is_changed = q->is_changed = true;
     q->asked = *now;
+}
+
+bool trading_is_answered(struct store_pool *p, const struct peers *peers)
+{
+    bool is_answered = true;
+
+    for (size_t j = 0; j < peers->count; j++) {
+        struct store_peer *q = &p->peers[j];
+        bool has_answered = trade_has_answered(&q->row, p->incarnation);
+
+        is_answered = is_answered && has_answered;
+        if (!has_answered && !trade_is_within(p->now_ms - q->told_at_ms, LEARN_ASK_EVERY_MS))
+            tell(p, q);
+    }
+    return is_answered;
 }
 
 void trading_plan(struct store_pool *p, const struct peers *peers, int answered)

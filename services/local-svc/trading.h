@@ -29,5 +29,12 @@ void trading_give(struct store_pool *p, const struct peers *peers);
  */
 void trading_plan(struct store_pool *p, const struct peers *peers, int answered);
 
+/*
+ * In doubt: have all others said what they ever got of it?  Those who have not are
+ * told that this data centre begins anew, now and then.
+ */
+bool trading_is_answered(struct store_pool *p, const struct peers *peers);
+#define LEARN_ASK_EVERY_MS 1000
+
 /* For decisions on this pool.  One that is closing is over, whatever the clock says. */
 struct trade_context trading_context(const struct store_pool *p);

@@ -39,12 +39,23 @@ struct topper {
     int64_t backoff_ms; /* 0: the last call succeeded */
     int64_t pause_until_ms;
     int64_t heard_ms;       /* when the last call succeeded */
+    struct window *telling; /* while it is told all: where the next call goes on among the held */
+    bool is_telling;
+    bool must_greet;        /* the pool waits to hear that it was told all */
     struct window *leaving; /* at the end: where the next call goes on in the list of held ones */
 };
 
 /* ---- one call */
 
-static bool call(struct topper *t, const char *path, int64_t timeout_ms, struct err *e)
+/* An answer of a pool that has gone back since is none: what it granted, nobody else knows of. */
+static bool is_of_old_life(const struct topper *t, int64_t incarnation, struct err *e)
+{
+    return incarnation < t->config.sender.heard &&
+           !err_set(e, ERR_UNAVAILABLE, "the answer is of an earlier life of the pool");
+}
+
+static bool call(struct topper *t, const char *path, int64_t timeout_ms, int64_t *ret_incarnation,
+                 struct err *e)
 {
     buf_clear(&t->body);
     topup_encode_request(&t->config.sender, t->items, t->count, &t->body);
@@ -59,7 +70,9 @@ static bool call(struct topper *t, const char *path, int64_t timeout_ms, struct 
         .timeout_ms = timeout_ms,
     };
     return httpc_call(t->httpc, &req, &t->reply, e) && httpc_expect_success(&t->reply, e) &&
-           topup_decode_answer(&t->reply.body, t->items, t->count, t->answers, e);
+           topup_decode_answer(&t->reply.body, t->items, t->count, t->answers, ret_incarnation,
+                               e) &&
+           !is_of_old_life(t, *ret_incarnation, e);
 }
 
 /*
@@ -75,6 +88,24 @@ static void speak_up(struct topper *t)
         atomic_store(&w->report, true);
         attention_ring(t->config.upkeep.attention, w);
     }
+}
+
+/*
+ * The pool's database went back, and may have forgotten what it granted: it must
+ * hear of all that is held here, and grants nothing until it has.
+ */
+static void hear(struct topper *t, int64_t incarnation)
+{
+    struct topup_sender *sender = &t->config.sender;
+
+    if (incarnation == sender->heard)
+        return;
+    log_event(LOG_INFO, "pool.incarnation", log_i64("heard", incarnation),
+              log_i64("before", sender->heard));
+    sender->heard = incarnation;
+    sender->all_told = false;
+    t->telling = t->config.upkeep.windows->held;
+    t->is_telling = true;
 }
 
 static void apply_all(struct topper *t, int64_t sent_ms)
@@ -149,12 +180,15 @@ static bool send_batch(struct topper *t, const char *path, int64_t timeout_ms)
     struct err e = {0};
 
     metric_observed(m->batch_items, (int64_t)t->count);
-    const bool ok = call(t, path, timeout_ms, &e);
+    int64_t incarnation = 0;
+    const bool ok = call(t, path, timeout_ms, &incarnation, &e);
     metric_add(metric_at(m->topups, outcome_of(ok, &e), NULL, NULL), 1);
-    if (ok)
+    if (ok) {
         apply_all(t, sent_ms);
-    else
+        hear(t, incarnation);
+    } else {
         failed(t, &e);
+    }
     t->count = 0;
     return ok;
 }
@@ -174,7 +208,49 @@ static void gather(struct topper *t, int64_t now_ms)
     }
 }
 
-/* Whoever holds units must be heard of, or the pool counts them as lost. */
+/* An answer releases windows of its call only, so the next one stays where it is. */
+static void gather_all(struct topper *t, int64_t now_ms)
+{
+    struct window *w = t->telling;
+
+    for (; w && t->count < t->limit && now_ms >= w->aside_ms; w = w->held_next)
+        upkeep_report(&t->config.upkeep, w, /* leaving= */ false, &t->items[t->count++]);
+    t->telling = w;
+}
+
+/*
+ * All that is held, from the beginning, in calls of their own; from the beginning again if
+ * one fails.  Then the pool hears that this was all.  What was set aside must be told, too,
+ * so it has to wait for that.
+ */
+static void tell_all(struct topper *t)
+{
+    struct topup_sender *sender = &t->config.sender;
+    const int64_t incarnation = sender->heard, now_ms = clk_now_ms();
+
+    gather_all(t, now_ms);
+    if (t->count == 0 && t->telling)
+        return; /* set aside */
+    if (t->count > 0 && !send_batch(t, "/topup", CALL_TIMEOUT_MS)) {
+        t->telling = t->config.upkeep.windows->held;
+        return;
+    }
+    if (t->telling || sender->heard != incarnation)
+        return;
+    t->is_telling = false;
+    sender->all_told = true;
+    t->must_greet = true;
+}
+
+static bool is_due(const struct topper *t, int64_t now_ms)
+{
+    return t->must_greet || now_ms - t->heard_ms >= HEARTBEAT_MS;
+}
+
+/*
+ * Whoever holds units must be heard of, or the pool counts them as lost; and whoever does
+ * not, in case the pool has forgotten.
+ */
 static void add_heartbeat(struct topper *t, int64_t now_ms)
 {
     struct upkeep *u = &t->config.upkeep;
@@ -182,7 +258,7 @@ static void add_heartbeat(struct topper *t, int64_t now_ms)
 
     while (w && now_ms < w->aside_ms)
         w = w->held_next;
-    if (t->count > 0 || !w || now_ms - t->heard_ms < HEARTBEAT_MS)
+    if (t->count > 0 || !w || !is_due(t, now_ms))
         return;
     upkeep_report(u, w, /* leaving= */ false, &t->items[t->count++]);
 }
@@ -201,10 +277,12 @@ static void tick(struct topper *t)
 {
     const int64_t now_ms = clk_now_ms();
 
+    if (t->is_telling)
+        tell_all(t);
     gather(t, now_ms);
     add_heartbeat(t, now_ms);
-    if (t->count > 0)
-        (void)send_batch(t, "/topup", CALL_TIMEOUT_MS);
+    if (t->count > 0 || is_due(t, now_ms))
+        t->must_greet = !send_batch(t, "/topup", CALL_TIMEOUT_MS) && t->must_greet;
     show(t);
 }
 
@@ -219,6 +297,8 @@ static void rest(struct topper *t)
         attention_wait(a, NEVER_MS, /* deaf= */ true);
     else if (t->backoff_ms > 0)
         attention_wait(a, t->pause_until_ms, /* deaf= */ true);
+    else if (t->is_telling || t->must_greet)
+        attention_wait(a, now_ms + BACKOFF_MIN_MS, /* deaf= */ false);
     else
         attention_wait(a, windows->held ? t->heard_ms + HEARTBEAT_MS : now_ms + HEARTBEAT_MS,
                        /* deaf= */ false);

@@ -31,6 +31,8 @@ void topup_encode_request(const struct topup_sender *from, const struct topup_it
     js_text(&w, "incarnation", from->incarnation);
     js_i64(&w, "generation", from->generation);
     js_text(&w, "process", from->process);
+    js_i64(&w, "heard", from->heard);
+    js_bool(&w, "all_told", from->all_told);
     js_array(&w, "items");
     for (size_t i = 0; i < count; i++)
         encode_item(&w, &items[i]);
@@ -71,14 +73,19 @@ static const struct js_field answer_fields[] = {
 /* clang-format on */
 
 struct wire_answers {
+    int64_t incarnation;
     const cJSON *items;
 };
 
 static const struct js_field answers_fields[] = {
+    {.name = "incarnation",
+     .kind = JS_I64,
+     .offset = offsetof(struct wire_answers, incarnation),
+     .max = UNITS_MAX,
+     .optional = true},
     {.name = "items",
      .kind = JS_ARRAY,
      .offset = offsetof(struct wire_answers, items),
-     .min = 1,
      .max = TOPUP_ITEMS_MAX},
 };
 
@@ -100,7 +107,7 @@ static bool decode_item(const cJSON *j, size_t index, const struct topup_item *i
 }
 
 static bool decode(const struct buf *body, const struct topup_item *items, size_t count,
-                   struct topup_answer *ret, struct err *e)
+                   struct topup_answer *ret, int64_t *ret_incarnation, struct err *e)
 {
     auto_js cJSON *j = NULL;
     struct wire_answers answers = {0};
@@ -108,7 +115,8 @@ static bool decode(const struct buf *body, const struct topup_item *items, size_
     size_t index = 0;
 
     if (!js_parse(buf_text(body), body->len, &j, e) ||
-        !js_decode_lax(j, "", answers_fields, 1, &answers, e))
+        !js_decode_lax(j, "", answers_fields, sizeof(answers_fields) / sizeof(answers_fields[0]),
+                       &answers, e))
         return false;
     if ((size_t)cJSON_GetArraySize(answers.items) != count)
         return err_at(e, "/items", "%d answers to %zu items", cJSON_GetArraySize(answers.items),
@@ -119,15 +127,16 @@ static bool decode(const struct buf *body, const struct topup_item *items, size_
             return false;
         index++;
     }
+    *ret_incarnation = answers.incarnation;
     return true;
 }
 
 bool topup_decode_answer(const struct buf *body, const struct topup_item *items, size_t count,
-                         struct topup_answer *ret, struct err *e)
+                         struct topup_answer *ret, int64_t *ret_incarnation, struct err *e)
 {
     struct err why = {0};
 
-    if (decode(body, items, count, ret, &why))
+    if (decode(body, items, count, ret, ret_incarnation, &why))
         return true;
     return err_set(e, ERR_INTERNAL, "local-svc's answer: %s %s", why.pointer, why.msg);
 }

@@ -16,11 +16,15 @@ struct topup_sender {
     const char *incarnation;
     int64_t generation;
     const char *process;
+    int64_t heard; /* of the pool's incarnations, the highest */
+    bool all_told; /* in it, the pool was told all that is held here */
 };
 
 void topup_encode_request(const struct topup_sender *from, const struct topup_item *items,
                           size_t count, struct buf *out);
 
-/* The answers in the order of the items; ERR_INTERNAL if they are not the answers to these. */
+/* The answers in the order of the items, and the pool's incarnation; ERR_INTERNAL if they are not
+ * the answers to these. */
 MUST_CHECK bool topup_decode_answer(const struct buf *body, const struct topup_item *items,
-                                    size_t count, struct topup_answer *ret, struct err *e);
+                                    size_t count, struct topup_answer *ret,
+                                    int64_t *ret_incarnation, struct err *e);

@@ -99,11 +99,19 @@ static const struct exchange list[] = {
     {"GET",  "/audit", .status = 200, .contains = "\"clean\":true"},
     {"GET",  "/audit?deep=1", .status = 400},
     {"POST", "/audit", .status = 405},
+
+    {"GET",  "/learning", .status = 200, .contains = "\"learning\":false"},
+    {"GET",  "/learning?deep=1", .status = 400},
+    {"POST", "/learning", .status = 405},
+    {"POST", "/learning/end", "{\"incarnation\":7,\"reason\":\"so\"}", .status = 409},
+    {"POST", "/learning/end", "{\"incarnation\":7}", .status = 400, .contains = "/reason"},
+    {"POST", "/learning/end", "{}", NOT_JSON, .status = 415},
+    {"GET",  "/learning/end", .status = 405},
 };
 
 /* A report that contradicts the pool freezes that slice alone. */
 static const struct exchange contradiction[] = {
-    {"POST", "/topup", SAYS("s", 2, 1, ITEM("a", 900, 900, ",\"want\":1")), .status = 200,
+    {"POST", "/topup", SAYS("s", 2, 1, ITEM("a", 50, 900, ",\"want\":1")), .status = 200,
      .contains = "\"state\":\"frozen\""},
     {"GET",  "/pools/a", .status = 200, .contains = "\"state\":\"frozen\""},
 };

@@ -26,9 +26,10 @@ static void try_topup(const struct buf *body)
     static const struct topup_item items[] = {{.cap = "a", .starts_at_ms = STARTS_AT_MS},
                                               {.cap = "b", .starts_at_ms = STARTS_AT_MS}};
     struct topup_answer answers[2];
+    int64_t incarnation = 0;
     struct err e = {0};
 
-    if (!topup_decode_answer(body, items, 2, answers, &e)) {
+    if (!topup_decode_answer(body, items, 2, answers, &incarnation, &e)) {
         CHECK(e.kind == ERR_INTERNAL);
         return;
     }

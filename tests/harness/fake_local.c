@@ -56,6 +56,7 @@ struct fake_local {
     bool lose;
     char chokes_on[NAME_SIZE];
     int64_t topups, returns;
+    int64_t incarnation, told_in;
 };
 
 static void lock(struct fake_local *f)
@@ -87,7 +88,8 @@ struct item {
 struct request {
     char server[NAME_SIZE];
     char incarnation[UUID_SIZE], process[UUID_SIZE];
-    int64_t generation;
+    int64_t generation, heard;
+    bool all_told;
     const cJSON *items;
 };
 
@@ -97,7 +99,9 @@ static const struct js_field request_fields[] = {
     {.name = "incarnation", .kind = JS_TEXT, .offset = offsetof(struct request, incarnation), .min = 36, .max = 36},
     {.name = "generation", .kind = JS_I64, .offset = offsetof(struct request, generation), .min = 1, .max = UNITS_MAX},
     {.name = "process", .kind = JS_TEXT, .offset = offsetof(struct request, process), .min = 36, .max = 36},
-    {.name = "items", .kind = JS_ARRAY, .offset = offsetof(struct request, items), .min = 1, .max = 1000},
+    {.name = "heard", .kind = JS_I64, .offset = offsetof(struct request, heard), .max = UNITS_MAX},
+    {.name = "all_told", .kind = JS_BOOL, .offset = offsetof(struct request, all_told)},
+    {.name = "items", .kind = JS_ARRAY, .offset = offsetof(struct request, items), .max = 1000},
 };
 #define UNITS(text, member) \
     {.name = text, .kind = JS_I64, .offset = offsetof(struct item, report.member), .min = 0, .max = UNITS_MAX}
@@ -193,7 +197,10 @@ static bool carry_out(struct fake_local *f, const struct httpd_request *req,
     if (!js_parse(req->body, req->body_len, &body, e) ||
         !js_decode(body, "", request_fields, COUNT(request_fields), &request, e))
         return false;
+    if (request.all_told)
+        f->told_in = request.heard;
     js_object(&w, NULL);
+    js_i64(&w, "incarnation", f->incarnation);
     js_array(&w, "items");
     cJSON_ArrayForEach(j, request.items)
     {
@@ -220,6 +227,30 @@ static bool handle_topup(void *arg, const struct httpd_request *req, struct http
         ok = fail_with(503, e);
     unlock(f);
     return ok;
+}
+
+void fake_local_go_back(struct fake_local *f, int64_t incarnation)
+{
+    lock(f);
+    f->incarnation = incarnation;
+    for (size_t i = 0; i < f->count; i++) {
+        struct pool *p = &f->windows[i].pool;
+
+        p->granted = p->returned = p->consumed = p->refunded = p->presumed = p->wanted = 0;
+        p->rate_milli = 0;
+        p->in_doubt = true;
+        f->windows[i].slices_count = 0;
+        memset(f->windows[i].slices, 0, sizeof(f->windows[i].slices));
+    }
+    unlock(f);
+}
+
+int64_t fake_local_told_in(struct fake_local *f)
+{
+    lock(f);
+    int64_t told_in = f->told_in;
+    unlock(f);
+    return told_in;
 }
 
 /* ---- watch */

@@ -54,6 +54,15 @@ void fake_local_lose_answers(struct fake_local *f, bool lose);
 /* Whatever has an item of this cap fails as a whole, with 500; "": none does. */
 void fake_local_choke_on(struct fake_local *f, const char *cap);
 
+/*
+ * Its database went back to before the first grant.  Grants nothing any more in this
+ * incarnation, and learns what servers tell.
+ */
+void fake_local_go_back(struct fake_local *f, int64_t incarnation);
+
+/* The incarnation in which a server last said that it had told all; 0 at first. */
+int64_t fake_local_told_in(struct fake_local *f);
+
 /* The pool of a window; zero if there is none. */
 struct pool fake_local_pool(struct fake_local *f, const char *cap, int64_t starts_at_ms);
 

@@ -219,6 +219,140 @@ void pg_reap(struct pg *pg)
         (void)proc_is_running(pg->server);
 }
 
+static void run_or_fail(const struct pg *pg, const char *const argv[], const char *user)
+{
+    int status = 0;
+    auto_proc struct proc *p =
+        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = user});
+
+    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
+        fail_with_log(pg, argv[0]);
+}
+
+/* `mode`: NULL, or -R for a standby of the one that it is taken from. */
+static void base_backup(const struct pg *from, const char *to, const char *mode)
+{
+    char port[16];
+    const char *const argv[] = {PG_BIN "/pg_basebackup",
+                                "-D",
+                                to,
+                                "-h",
+                                "127.0.0.1",
+                                "-p",
+                                port,
+                                "-U",
+                                "volumecap",
+                                "-X",
+                                "stream",
+                                "-c",
+                                "fast",
+                                "--no-sync",
+                                mode,
+                                NULL};
+
+    (void)snprintf(port, sizeof(port), "%lld", (long long)from->port);
+    run_or_fail(from, argv, PG_USER);
+}
+
+static void backup_of(const struct pg *pg, char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "%s/backup", pg->folder);
+}
+
+void pg_back_up(struct pg *pg)
+{
+    char backup[4200];
+
+    backup_of(pg, backup, sizeof(backup));
+    folder_remove(backup);
+    base_backup(pg, backup, NULL);
+}
+
+/* The backup stays where it is: it may be needed again. */
+void pg_go_back(struct pg *pg)
+{
+    char backup[4200];
+    const char *const argv[] = {"cp", "-a", backup, pg->data, NULL};
+
+    backup_of(pg, backup, sizeof(backup));
+    pg_kill(pg);
+    postmaster_remove_segment(pg->data);
+    folder_remove(pg->data);
+    run_or_fail(pg, argv, PG_USER);
+    launch(pg);
+}
+
+struct pg *pg_start_standby(struct pg *primary, bool is_synchronous)
+{
+    struct pg *pg = calloc(1, sizeof(*pg));
+
+    if (!pg)
+        harness_fail("out of memory");
+    pg->options = (struct pg_options){.fsync = primary->options.fsync};
+    set_paths(pg);
+    pg->port = port_free();
+    (void)snprintf(pg->conninfo, sizeof(pg->conninfo),
+                   "host=127.0.0.1 port=%lld user=volumecap dbname=volumecap", (long long)pg->port);
+    base_backup(primary, pg->data, "-R");
+    launch(pg);
+    pg_await_standby(primary, pg);
+    if (is_synchronous) {
+        pg_exec(primary->conninfo, "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        pg_exec(primary->conninfo, "ALTER SYSTEM SET synchronous_commit = 'remote_apply'");
+        pg_exec(primary->conninfo, "SELECT pg_reload_conf()");
+    }
+    return pg;
+}
+
+struct standing {
+    const char *conninfo, *lsn;
+};
+
+static bool has_replayed(void *arg)
+{
+    const struct standing *s = arg;
+
+    return pg_i64(s->conninfo, "SELECT (pg_last_wal_replay_lsn() >= '%s')::int::bigint", s->lsn) ==
+           1;
+}
+
+void pg_await_standby(struct pg *primary, const struct pg *standby)
+{
+    auto_free char *lsn = pg_text(primary->conninfo, "SELECT pg_current_wal_lsn()::text");
+    struct standing standing = {.conninfo = standby->conninfo, .lsn = lsn};
+
+    if (!harness_await(has_replayed, &standing, START_MS))
+        fail_with_log(standby, "does not follow its primary");
+}
+
+static bool is_cut(void *arg)
+{
+    const struct pg *pg = arg;
+
+    return pg_i64(pg->conninfo, "SELECT count(*) FROM pg_stat_wal_receiver") == 0;
+}
+
+void pg_cut_standby(struct pg *standby)
+{
+    pg_exec(standby->conninfo, "ALTER SYSTEM SET primary_conninfo = ''");
+    pg_exec(standby->conninfo, "SELECT pg_reload_conf()");
+    if (!harness_await(is_cut, standby, START_MS))
+        fail_with_log(standby, "goes on following its primary");
+}
+
+void pg_fail_over(struct pg *primary, struct pg *standby)
+{
+    pg_kill(primary);
+    postmaster_remove_segment(primary->data);
+    pg_stop(standby);
+    memcpy(primary->data, standby->data, sizeof(primary->data));
+    launch(primary);
+    pg_exec(primary->conninfo, "SELECT pg_promote()");
+    /* Or it would wait for a standby of its own. */
+    pg_exec(primary->conninfo, "ALTER SYSTEM RESET synchronous_standby_names");
+    pg_exec(primary->conninfo, "SELECT pg_reload_conf()");
+}
+
 /* At once, without a checkpoint, but tidily. */
 static void quit(struct pg *pg)
 {

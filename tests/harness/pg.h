@@ -62,6 +62,28 @@ struct pg *pg_free(struct pg *pg);
 CLEANUP_DEFINE(pg_cluster, struct pg, pg_free)
 #define auto_pg_cluster CLEANUP(pg_cluster)
 
+/*
+ * Takes a base backup of the running cluster, and puts it in the place of what has been
+ * written since: the server is killed, and started on the backup.
+ */
+void pg_back_up(struct pg *pg);
+void pg_go_back(struct pg *pg);
+
+/*
+ * A streaming standby of the running cluster, on a port of its own.  With `is_synchronous`,
+ * the primary acknowledges nothing from now on that the standby does not have.  Free it after
+ * the cluster, if that failed over to it.
+ */
+struct pg *pg_start_standby(struct pg *primary, bool is_synchronous);
+void pg_await_standby(struct pg *primary, const struct pg *standby); /* it has all there is now */
+void pg_cut_standby(struct pg *standby); /* it gets nothing any more, and stays as it is */
+
+/*
+ * The primary is killed, and the standby promoted in its place: on the same port, so that
+ * clients find it.  From then on `primary` is what was the standby.
+ */
+void pg_fail_over(struct pg *primary, struct pg *standby);
+
 /* Applies migrations/ of this source tree. */
 void pg_migrate(const char *conninfo);
 

@@ -39,6 +39,7 @@ struct holder {
 struct world {
     struct prng prng;
     struct db *db;
+    struct witness *witness;
     int64_t version;
     struct pool pools[CAPS];
     struct pool_slice slices[CAPS][SERVERS];
@@ -91,7 +92,7 @@ static void announce(struct world *w, int cap)
     struct units_moved moved = {0};
     struct err e = {0};
 
-    cr_assert(store_interval(w->db, &alone, &a, &moved, &e), "%s", e.msg);
+    cr_assert(store_interval(w->db, w->witness, &alone, &a, &moved, &e), "%s", e.msg);
     p->home = true;
     p->topup_ppm = a.topup_ppm;
     p->slice_max_ppm = a.slice_max_ppm;
@@ -185,7 +186,7 @@ static void topup_batch(struct world *w)
             items[i][cap] =
                 (struct topup_item){key_of(cap), next_report(w, &w->holders[cap][servers[i]])};
     }
-    cr_assert(store_topup(w->db, &batch, &e), "%s", e.msg);
+    cr_assert(store_topup(w->db, w->witness, &batch, &e), "%s", e.msg);
     for (size_t i = 0; i < batch.count; i++)
         for (int cap = 0; cap < (int)requests[i].count; cap++)
             apply_pure(w, cap, servers[i], &items[i][cap].report, &answers[i][cap].pool,
@@ -254,11 +255,13 @@ static void run(uint64_t seed)
 {
     auto_pg_db struct pg_db *fresh = pg_fresh_db();
     auto_db struct db *db = NULL;
+    auto_witness struct witness *witness = witness_new();
     struct world w = {.prng = {seed}};
     struct err e = {0};
 
     cr_assert(db_open(pg_conninfo_of(fresh), 2, 1000, NULL, &db, &e), "%s", e.msg);
     w.db = db;
+    w.witness = witness;
     for (int cap = 0; cap < CAPS; cap++)
         announce(&w, cap);
     for (int step = 0; step < STEPS; step++) {

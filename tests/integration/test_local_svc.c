@@ -418,7 +418,7 @@ Test(local_svc, frozen_slices_are_counted)
     local_announce(c, "a", &(struct announced){.version = 1, .total = 1000});
     (void)local_topup(c, &one, "a", &(struct said){.want = 1});
     (void)local_topup(c, &two, "a", &(struct said){.want = 1});
-    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 99});
+    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 50, .consumed = 51});
     await_metric(c, "volumecap_frozen_slices", 1);
     cr_assert_eq(local_metric(c, "volumecap_frozen_slices"), 1);
     cr_assert_eq(local_metric(c, "volumecap_slices"), 2);

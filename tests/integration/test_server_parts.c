@@ -187,9 +187,10 @@ static bool decodes(const char *json, struct topup_answer *ret)
 {
     auto_buf struct buf body = {0};
     struct err e = {0};
+    int64_t incarnation = 0;
 
     buf_str(&body, json);
-    return topup_decode_answer(&body, &an_item, 1, ret, &e);
+    return topup_decode_answer(&body, &an_item, 1, ret, &incarnation, &e);
 }
 
 Test(topup_wire, an_answer_without_keep_keeps_all)

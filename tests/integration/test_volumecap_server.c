@@ -510,6 +510,54 @@ Test(server, a_lost_answer_is_repeated_and_not_doubled)
     await_pool("ad", 900, 100, 0);
 }
 
+/* ---- a pool that has forgotten */
+
+static bool is_told(void *arg)
+{
+    const int64_t *incarnation = arg;
+
+    return fake_local_told_in(local) == *incarnation;
+}
+
+/* What it holds without having anything to say of it, too; then it says that this was all. */
+Test(server, tells_all_it_holds_to_a_pool_that_has_forgotten)
+{
+    struct fake_window used = day("used", 1000), idle = day("idle", 1000);
+    int64_t incarnation = 7;
+
+    announce_window(&used);
+    announce_window(&idle);
+    await_rest("used", 100);
+    await_rest("idle", 100);
+    consume_to(VERDICT_GRANTED, "used", 30);
+    await_pool("used", 900, 70, 30);
+
+    fake_local_go_back(local, incarnation);
+    cr_assert(harness_await(is_told, &incarnation, 4 * SOON_MS));
+    cr_expect_eq(fake_local_pool(local, "used", DAY).granted, 100);
+    cr_expect_eq(fake_local_pool(local, "used", DAY).consumed, 30);
+    cr_expect_eq(fake_local_pool(local, "idle", DAY).granted, 100);
+    consume_to(VERDICT_GRANTED, "used", 70);
+    consume_to(VERDICT_UNREACHABLE, "used", 1);
+}
+
+/* An answer of an earlier life grants what nobody knows of any more. */
+Test(server, takes_no_answer_of_an_earlier_life_of_the_pool)
+{
+    struct fake_window w = day("ad", 1000), late = day("late", 1000);
+    int64_t incarnation = 7;
+
+    announce_window(&w);
+    await_rest("ad", 100);
+    fake_local_go_back(local, incarnation);
+    cr_assert(harness_await(is_told, &incarnation, 4 * SOON_MS));
+    fake_local_go_back(local, 6);
+    fake_local_set(local, &late);
+    struct wish granted = {"late", DAY, 900, 100, 0};
+    cr_assert(harness_await(pool_is, &granted, SOON_MS));
+    cr_expect(rest_of("late") <= 0);
+}
+
 /* ---- modes, batches, refunds */
 
 Test(server, best_effort_takes_what_is_left)

@@ -119,17 +119,41 @@ static void check_dc(const struct world *w, int dc, int window)
 
     SIM_CHECK(w, pool_is_sound(&here->pool));
     SIM_CHECK(w, dc == w->home || (here->pool.minted == 0 && here->pool.burned == 0));
-    SIM_CHECK(w, !here->is_over || (here->pool.granted == here->granted_when_over &&
-                                    here->pool.sent <= here->sent_when_over));
+    SIM_CHECK(w, !here->is_over || here->was_in_doubt ||
+                     (here->pool.granted == here->granted_when_over &&
+                      here->pool.sent <= here->sent_when_over));
     check_sums(w, dc, here);
+}
+
+bool is_in_doubt(const struct world *w, int window)
+{
+    for (int dc = 0; dc < w->dcs_count; dc++)
+        if (w->dcs[dc].windows[window].pool.in_doubt)
+            return true;
+    return false;
+}
+
+/* Some account is known to be wrong: then only the promise is checked. */
+static bool has_amnesia(const struct world *w, int window)
+{
+    bool was_in_doubt = false;
+
+    for (int dc = 0; dc < w->dcs_count; dc++)
+        was_in_doubt |= w->dcs[dc].windows[window].was_in_doubt;
+    return is_in_doubt(w, window) ||
+           (was_in_doubt && (w->breakage == BREAK_FORGET || w->breakage == BREAK_HASTE ||
+                             w->breakage == BREAK_NO_FENCE));
 }
 
 /* No unit is made: this is the promise. */
 void check_world(const struct world *w)
 {
     for (int window = 0; window < WINDOWS; window++) {
-        SIM_CHECK(w, truly_spent(w, window) <= pool_effective(home_of(w, window)));
+        SIM_CHECK(w, truly_spent(w, window) <= home_of(w, window)->requested_max);
         SIM_CHECK(w, w->yes[window] <= truly_spent(w, window));
+        if (has_amnesia(w, window))
+            continue;
+        SIM_CHECK(w, truly_spent(w, window) <= pool_effective(home_of(w, window)));
         for (int dc = 0; dc < w->dcs_count; dc++)
             check_dc(w, dc, window);
         SIM_CHECK(w, holdings(w, window) + in_transit(w, window) ==
@@ -144,7 +168,7 @@ void check_world(const struct world *w)
  * speaks. */
 void check_used_up(const struct world *w, int window, int64_t n)
 {
-    if (w->strict && !w->was_presumed[window])
+    if (w->strict && !w->was_presumed[window] && !has_amnesia(w, window))
         SIM_CHECK(w, pool_effective(home_of(w, window)) - truly_spent(w, window) < n);
 }
 
@@ -163,7 +187,7 @@ void check_opening(const struct world *w, int dc, int window)
 {
     int64_t share = trade_share(w->totals[window], (size_t)w->dcs_count, (size_t)dc);
 
-    if (dc != w->home && w->reached[dc][window])
+    if (dc != w->home && w->reached[dc][window] && w->forgot == 0)
         SIM_CHECK(w, w->dcs[dc].windows[window].peers[w->home].received >= share);
 }
 
@@ -183,7 +207,8 @@ void check_flow(struct world *w, int window)
     for (int dc = 0; dc < w->dcs_count; dc++) {
         struct dc_window *here = &w->dcs[dc].windows[window];
         const struct pool *p = &here->pool;
-        bool is_dry = p->wanted > pool_free(p) && another_could_give(w, dc, window);
+        bool is_dry = !is_in_doubt(w, window) && p->wanted > pool_free(p) &&
+                      another_could_give(w, dc, window);
 
         if (!is_dry || p->received > here->received_when_dry)
             here->dry_ms = 0;
@@ -234,6 +259,12 @@ void check_healed(const struct world *w, int window)
 {
     const struct pool *home = home_of(w, window);
     int64_t stranded = lost_with_hosts(w, window), spent = 0;
+
+    /* A server that is gone for good was known: nobody can say what it holds. */
+    if (is_in_doubt(w, window)) {
+        SIM_CHECK(w, !w->strict);
+        return;
+    }
 
     /* As the accounts have it: a lost host's last refunds are lost with it. */
     for (int dc = 0; dc < w->dcs_count; dc++) {

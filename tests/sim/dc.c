@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "tests/sim/sim.h"
 
 #include "common/domain/cap.h"
@@ -21,7 +23,7 @@ static void send_shares(struct world *w, int window, int64_t total)
     for (int j = 0; j < w->dcs_count; j++) {
         int64_t share = trade_share(total, (size_t)w->dcs_count, (size_t)j);
         share = min_i64(share, pool_free(&home->pool));
-        if (j != w->home && share > 0)
+        if (j != w->home && share > 0 && !home->pool.in_doubt)
             trade_units(w, w->home, j, window, share);
     }
 }
@@ -149,12 +151,97 @@ static void open_and_close(struct world *w, int dc, int window)
     }
 }
 
+/* Each that the database knows has told all that it holds since the database went back. */
+bool dc_servers_have_spoken(const struct world *w, int dc)
+{
+    const struct dc *d = &w->dcs[dc];
+    struct learn_roll roll = {.waited_ms = w->now_ms - d->doubt_since_ms, .learn_ms = LEARN_MS};
+    int64_t spoke = 0;
+
+    for (int i = 0; i < w->servers_count; i++)
+        for (int k = 0; k < INCARNATIONS && w->servers[i].dc == dc; k++) {
+            bool has_spoken = d->heard_in[i][k] == d->incarnation;
+            roll.silent += d->seen_ms[i][k] > 0 && !has_spoken;
+            spoke += d->seen_ms[i][k] > 0 && has_spoken;
+        }
+    if (w->breakage == BREAK_HASTE && spoke > 0)
+        roll.silent = 0;
+    return learn_has_heard(&roll);
+}
+
+static bool others_have_answered(const struct world *w, int dc, int window)
+{
+    const struct dc *d = &w->dcs[dc];
+
+    for (int j = 0; j < w->dcs_count; j++)
+        if (j != dc && !trade_has_answered(&d->windows[window].peers[j], d->incarnation))
+            return false;
+    return true;
+}
+
+/* All that could know more has spoken. */
+static void trust(struct world *w, int dc, int window)
+{
+    struct dc_window *here = &w->dcs[dc].windows[window];
+
+    if (!here->pool.in_doubt || !dc_servers_have_spoken(w, dc) ||
+        !others_have_answered(w, dc, window))
+        return;
+    here->pool = pool_trust(&here->pool);
+    if (here->pool.in_doubt)
+        return;
+    w->trusted++;
+    dc_tell_all(w, dc, window, /* recall= */ true);
+}
+
+void dc_back_up(struct world *w, int dc)
+{
+    w->backups[dc] = w->dcs[dc];
+    w->backed_up_ms[dc] = w->now_ms;
+}
+
+/* What is not in the database stays: definitions, which come again, and what the checks note. */
+static void restore_window(struct world *w, struct dc_window *here, const struct dc_window *backup)
+{
+    const struct dc_window before = *here;
+
+    here->pool = backup->pool;
+    memcpy(here->slices, backup->slices, sizeof(here->slices));
+    memcpy(here->peers, backup->peers, sizeof(here->peers));
+    memcpy(here->asked, backup->asked, sizeof(here->asked));
+    memcpy(here->versions, backup->versions, sizeof(here->versions));
+    here->pool.paused = before.pool.paused;
+    here->was_in_doubt = true;
+    here->pool.in_doubt = w->breakage != BREAK_FORGET;
+    here->pool.requested_max = before.pool.requested_max;
+    here->pool = pool_retarget(&here->pool, before.pool.requested);
+    w->forgot++;
+}
+
+void dc_go_back(struct world *w, int dc)
+{
+    struct dc *d = &w->dcs[dc];
+    const struct dc *backup = &w->backups[dc];
+
+    for (int i = 0; i < WINDOWS; i++)
+        restore_window(w, &d->windows[i], &backup->windows[i]);
+    memcpy(d->seen_ms, backup->seen_ms, sizeof(d->seen_ms));
+    memcpy(d->heard_in, backup->heard_in, sizeof(d->heard_in));
+    d->incarnation = backup->incarnation;
+    if (w->breakage != BREAK_FORGET)
+        d->incarnation = learn_next_incarnation(d->incarnation, /* heard= */ w->incarnations,
+                                                prng_next(&w->prng));
+    w->incarnations = d->incarnation;
+    d->doubt_since_ms = w->now_ms;
+}
+
 void dc_tick(struct world *w, int dc)
 {
     for (int i = 0; i < WINDOWS; i++) {
         cut_window(w, dc, i);
         open_and_close(w, dc, i);
         note_end(w, &w->dcs[dc].windows[i], i);
+        trust(w, dc, i);
         for (int s = 0; s < w->servers_count; s++)
             for (int k = 0; k <= w->servers[s].incarnation && w->servers[s].dc == dc; k++)
                 watch_silence(w, i, s, k);
@@ -173,18 +260,22 @@ void dc_topup(struct world *w, const struct message *request)
     w->dcs[dc].seen_ms[request->server][request->incarnation] = w->now_ms;
     ctx = context(w, dc);
     answer.kind = MESSAGE_ANSWER;
+    answer.dc_incarnation = w->dcs[dc].incarnation;
     for (int i = 0; i < WINDOWS; i++) {
         struct dc_window *here = &w->dcs[dc].windows[i];
         struct pool_slice *s = &here->slices[request->server][request->incarnation];
         if (!request->covers[i])
             continue;
         struct pool_topup t = pool_topup(&here->pool, s, &request->reports[i], &ctx);
+        SIM_CHECK(w, !t.is_forgotten || w->breakage != BREAK_NOTHING);
         apply(w, dc, i, s, &t);
         answer.answers[i] = t.answer;
         trade_left_short(w, dc, i);
         if (t.answer.state == POOL_USED_UP)
             check_used_up(w, i, 1 + pool_slice_rest(&t.slice));
     }
+    if (request->dc_incarnation == w->dcs[dc].incarnation || w->breakage == BREAK_NO_FENCE)
+        w->dcs[dc].heard_in[request->server][request->incarnation] = w->dcs[dc].incarnation;
     net_send(w, &answer);
 }
 

@@ -127,6 +127,36 @@ static void some_fault(struct world *w)
     }
 }
 
+/* Nobody who could have been granted anything since then is unknown to it. */
+static bool knows_all_servers(const struct world *w, int dc)
+{
+    for (int i = 0; i < w->servers_count; i++)
+        for (int k = 0; k < INCARNATIONS; k++)
+            if (w->dcs[dc].seen_ms[i][k] > 0 && w->backups[dc].seen_ms[i][k] == 0)
+                return false;
+    return true;
+}
+
+/* Of several that forget at once, more than two may forget the same (docs/PROTOCOL.md). */
+static bool may_go_back(const struct world *w, int dc)
+{
+    bool others = false;
+
+    for (int i = 0; i < WINDOWS && w->dcs_count > 2; i++)
+        others |= is_in_doubt(w, i);
+    return w->backed_up_ms[dc] > 0 && !others && knows_all_servers(w, dc);
+}
+
+static void forget(struct world *w)
+{
+    int dc = (int)prng_below(&w->prng, w->dcs_count);
+
+    if (prng_below(&w->prng, 1000) < 5)
+        dc_back_up(w, dc);
+    if (prng_below(&w->prng, 2000) < 1 && may_go_back(w, dc))
+        dc_go_back(w, dc);
+}
+
 static void some_demand(struct world *w)
 {
     enum consume_mode mode = (enum consume_mode)prng_below(&w->prng, 3);
@@ -185,6 +215,8 @@ static void step(struct world *w)
         check_flow(w, WINDOWS - 1);
     if (w->faults && prng_below(&w->prng, 1000) < 2)
         some_fault(w);
+    if (w->faults && w->forgets)
+        forget(w);
     check_world(w);
 }
 
@@ -201,6 +233,7 @@ static void simulate(uint64_t seed, const struct options *o, struct world *w)
     w->breakage = o->breakage;
     w->faults = true;
     w->strict = seed % 2 == 0;
+    w->forgets = seed % 4 >= 2;
     w->dcs_count = (int)o->dcs;
     w->home = (int)prng_below(&w->prng, w->dcs_count);
     w->servers_count = w->dcs_count == 1 ? 6 : 2 * w->dcs_count;
@@ -269,7 +302,8 @@ static bool parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     struct options o = {.count = 100, .dcs = 1};
-    int64_t used_up = 0, unreachable = 0, yes = 0, traded = 0, told_ms = clk_now_ms();
+    int64_t used_up = 0, unreachable = 0, yes = 0, traded = 0, forgot = 0, trusted = 0,
+            told_ms = clk_now_ms();
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         return usage(stdout, 0);
@@ -282,6 +316,8 @@ int main(int argc, char **argv)
     for (int64_t seed = o.first; seed < o.first + o.count; seed++) {
         simulate((uint64_t)seed, &o, w);
         traded += w->traded;
+        forgot += w->forgot;
+        trusted += w->trusted;
         used_up += w->refused_used_up;
         unreachable += w->refused_unreachable;
         for (int i = 0; i < WINDOWS; i++)
@@ -295,8 +331,8 @@ int main(int argc, char **argv)
     }
     free(w);
     printf("sim: %lld seeds, %lld units spent, %lld traded, refused: %lld used up, %lld "
-           "unreachable; no unit made, none lost\n",
+           "unreachable; %lld windows forgotten, %lld learned again; no unit made, none lost\n",
            (long long)o.count, (long long)yes, (long long)traded, (long long)used_up,
-           (long long)unreachable);
+           (long long)unreachable, (long long)forgot, (long long)trusted);
     return 0;
 }

@@ -9,8 +9,13 @@ void server_start(struct world *w, int i)
 {
     struct server *s = &w->servers[i];
     int incarnation = s->incarnation, dc = s->dc;
+    int64_t heard = s->heard_incarnation, told = s->told_incarnation;
 
-    *s = (struct server){.alive = true, .dc = dc, .incarnation = incarnation};
+    *s = (struct server){.alive = true,
+                         .dc = dc,
+                         .incarnation = incarnation,
+                         .heard_incarnation = heard,
+                         .told_incarnation = told};
     for (int k = 0; k < WINDOWS; k++) {
         s->slices[k] = slice_new(w->dcs[dc].windows[k].pool.autonomy_ms);
         if (w->breakage == BREAK_RETURN_INTENT)
@@ -185,7 +190,9 @@ static void report_too_early(const struct server *s, int window, struct pool_rep
                                  r->granted_known + r->refunded - r->consumed - r->returned);
 }
 
-static bool add_report(struct world *w, int i, int window, bool is_time, struct message *m)
+/* `all`: the data centre's database went back, and it must hear all that this server holds. */
+static bool add_report(struct world *w, int i, int window, bool is_time, bool all,
+                       struct message *m)
 {
     struct server *s = &w->servers[i];
     struct slot *slot = slot_of(w, i, window);
@@ -195,7 +202,7 @@ static bool add_report(struct world *w, int i, int window, bool is_time, struct 
         rate_measure(&s->rates[window], s->asked[window], w->now_ms);
         s->asked[window] = 0;
     }
-    if (!known)
+    if (!known && !all)
         return false;
     bool retracts = slice_must_retract(&s->slices[window]);
     struct pool_report r =
@@ -205,7 +212,7 @@ static bool add_report(struct world *w, int i, int window, bool is_time, struct 
     if (w->breakage == BREAK_RETURN_ORDER)
         report_too_early(s, window, &r);
     bool has_told = w->dcs[s->dc].windows[window].slices[i][s->incarnation].consumed == r.consumed;
-    if (r.want == 0 && !retracts && !s->report_soon[window] && !(is_time && !has_told))
+    if (!all && r.want == 0 && !retracts && !s->report_soon[window] && !(is_time && !has_told))
         return false;
     s->report_soon[window] = false;
     s->told[window] = true;
@@ -228,12 +235,15 @@ static void call_dc(struct world *w, int i)
 {
     struct server *s = &w->servers[i];
     bool is_time = w->now_ms >= s->reported_at_ms + REPORT_MS;
-    bool any = is_time;
-    struct message m = {.kind = MESSAGE_TOPUP, .server = i, .incarnation = s->incarnation};
+    bool all = s->heard_incarnation != s->told_incarnation, any = is_time || all;
+    struct message m = {.kind = MESSAGE_TOPUP,
+                        .server = i,
+                        .incarnation = s->incarnation,
+                        .dc_incarnation = s->heard_incarnation};
 
     forget_call(s);
     for (int k = 0; k < WINDOWS; k++)
-        any |= add_report(w, i, k, is_time, &m);
+        any |= add_report(w, i, k, is_time, all, &m);
     if (!any)
         return;
     if (is_time)
@@ -285,6 +295,11 @@ void server_answer(struct world *w, const struct message *m)
     /* A late answer, perhaps to an earlier process: its grants are as true as ever. */
     if (!s->alive || m->incarnation != s->incarnation)
         return;
+    if (m->dc_incarnation < s->heard_incarnation && w->breakage != BREAK_NO_FENCE)
+        return;
+    if (m->call == s->call && s->told[0] && s->told[1] && s->told[2])
+        s->told_incarnation = s->heard_incarnation;
+    s->heard_incarnation = max_i64(s->heard_incarnation, m->dc_incarnation);
     for (int k = 0; k < WINDOWS; k++) {
         struct slot *slot = slot_of(w, m->server, k);
         if (!m->covers[k])

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/base/prng.h"
+#include "common/domain/learn.h"
 #include "common/domain/pool.h"
 #include "common/domain/slice.h"
 #include "common/domain/slot.h"
@@ -32,6 +33,7 @@
 #define CALL_MS 400 /* a server waits so long for an answer */
 #define REPORT_MS 1000
 #define RESEND_MS 1000
+#define LEARN_MS 1500
 #define UNECHOED_MS 2000    /* then little more is put on its way to who does not answer */
 #define REACH_MS 4000       /* who could hear the home for so long has its share */
 #define ROUND_TRIP_MS 36    /* without faults, at most: two ways of 10 ms, two steps of 8 ms */
@@ -56,7 +58,10 @@
     X(BREAK_MINT_LATE,     "mint-late")     /* shares are sent when the window opens */          \
     X(BREAK_ECHO_CHAMBER,  "echo-chamber")  /* who asks in vain is always answered at once */    \
     X(BREAK_LATE_GIFT,     "late-gift")     /* a window that is over goes on giving */           \
-    X(BREAK_LATE_ASK,      "late-ask")      /* who is short asks only now and then */
+    X(BREAK_LATE_ASK,      "late-ask")      /* who is short asks only now and then */          \
+    X(BREAK_FORGET,        "forget")        /* a database that went back is believed */        \
+    X(BREAK_HASTE,         "haste")         /* ... or until the first servers have spoken */   \
+    X(BREAK_NO_FENCE,      "no-fence")      /* what was said before it went back still counts */
 /* clang-format on */
 
 enum breakage {
@@ -79,6 +84,8 @@ struct message {
     int64_t call;
     int window;
     bool recall;
+    /* The data centre's: of an answer; of a topup, the one in which its server has told all. */
+    int64_t dc_incarnation;
     bool covers[WINDOWS];
     struct pool_report reports[WINDOWS];
     struct pool_answer answers[WINDOWS];
@@ -95,6 +102,9 @@ struct server {
     int dc;
     int incarnation;
     int64_t down_until_ms;
+    /* Of its data centre, the highest heard, and the one in which it has told all it holds. Answers
+     * of an earlier one are not taken, nor can they reach a process that is started anew. */
+    int64_t heard_incarnation, told_incarnation;
     /* What a process forgets when it dies: */
     struct slice slices[WINDOWS];
     struct rate rates[WINDOWS];
@@ -120,6 +130,7 @@ struct dc_window {
     int64_t total_version;
     bool minted; /* at home; elsewhere the total is known, and the share may be on its way */
     /* For the checks, kept apart from what decides: */
+    bool was_in_doubt;
     struct trade_row heard[DCS_MAX]; /* the newest row of each peer, as it was sent */
     int64_t moved_ms[DCS_MAX];       /* when an echo, or the first unechoed units, moved last */
     int64_t rows_told[DCS_MAX], rows_second[DCS_MAX];
@@ -130,7 +141,9 @@ struct dc_window {
 
 struct dc {
     struct dc_window windows[WINDOWS];
-    int64_t seen_ms[SERVERS_MAX][INCARNATIONS];
+    int64_t seen_ms[SERVERS_MAX][INCARNATIONS];  /* 0: not known */
+    int64_t heard_in[SERVERS_MAX][INCARNATIONS]; /* the incarnation in which it told all it holds */
+    int64_t incarnation, doubt_since_ms;
 };
 
 struct world {
@@ -144,6 +157,11 @@ struct world {
 
     int dcs_count, home;
     struct dc dcs[DCS_MAX];
+    struct dc backups[DCS_MAX];              /* what a database may go back to */
+    int64_t backed_up_ms[DCS_MAX];           /* 0: never */
+    bool forgets;                            /* databases go back in this run */
+    int64_t incarnations;                    /* the highest of all data centres */
+    int64_t forgot, trusted;                 /* windows that were in doubt, and are not any more */
     int64_t totals[WINDOWS];                 /* to be minted */
     int64_t cut_until_ms[DCS_MAX][DCS_MAX];  /* from, to */
     int64_t flap_until_ms[DCS_MAX][DCS_MAX]; /* the same, on and off */
@@ -190,6 +208,8 @@ void dc_topup(struct world *w, const struct message *request);
 void dc_retarget(struct world *w, int window, int64_t requested); /* at home */
 void dc_learn_total(struct world *w, const struct message *m);    /* elsewhere */
 void dc_pause(struct world *w, int window, bool paused);
+void dc_back_up(struct world *w, int dc);
+void dc_go_back(struct world *w, int dc); /* its database is restored */
 void dc_tell_all(struct world *w, int dc, int window, bool recall);
 
 /* trade.c */
@@ -197,7 +217,9 @@ void trade_row_arrives(struct world *w, const struct message *m);
 void trade_tick(struct world *w, int dc);
 void trade_units(struct world *w, int dc, int peer, int window, int64_t n);
 void trade_left_short(struct world *w, int dc, int window); /* gives them what came free */
-struct trade_context trade_time(const struct world *w, int window);
+struct trade_context trade_time(const struct world *w, int dc, int window);
+bool dc_servers_have_spoken(const struct world *w, int dc);
+bool is_in_doubt(const struct world *w, int window); /* anywhere */
 
 /* server.c */
 void server_start(struct world *w, int i);

@@ -1,6 +1,6 @@
 #include "tests/sim/sim.h"
 
-struct trade_context trade_time(const struct world *w, int window)
+struct trade_context trade_time(const struct world *w, int dc, int window)
 {
     int64_t ends_ms = (int64_t)(window + 1) * WINDOW_MS;
 
@@ -8,7 +8,8 @@ struct trade_context trade_time(const struct world *w, int window)
         ends_ms = WINDOWS * WINDOW_MS;
     /* One more, since at 0 nobody could have been asked. */
     return (struct trade_context){.now_ms = w->now_ms + 1,
-                                  .ends_in_ms = max_i64(ends_ms - w->now_ms, 0)};
+                                  .ends_in_ms = max_i64(ends_ms - w->now_ms, 0),
+                                  .incarnation = w->dcs[dc].incarnation};
 }
 
 static void count_row(const struct world *w, struct dc_window *here, int peer)
@@ -27,8 +28,12 @@ static void tell(struct world *w, int dc, int peer, int window)
     struct dc_window *here = &w->dcs[dc].windows[window];
     struct message m = {.kind = MESSAGE_ROW, .from = dc, .to = peer, .window = window};
 
-    m.row =
-        trade_row_for(&here->pool, &here->peers[peer], &here->asked[peer], ++here->versions[peer]);
+    const struct trade_teller teller = {
+        .version = ++here->versions[peer],
+        .incarnation = w->dcs[dc].incarnation,
+        .answers = dc_servers_have_spoken(w, dc),
+    };
+    m.row = trade_row_for(&here->pool, &here->peers[peer], &here->asked[peer], &teller);
     m.more = m.row.sent - here->told_sent[peer];
     here->told_sent[peer] = m.row.sent;
     here->told_ms[peer] = w->now_ms;
@@ -43,7 +48,7 @@ void trade_units(struct world *w, int dc, int peer, int window, int64_t n)
 
     if (trade_in_transit(&here->peers[peer]) == 0)
         here->moved_ms[peer] = w->now_ms;
-    trade_send(&here->pool, &here->peers[peer], n, trade_time(w, window).now_ms);
+    trade_send(&here->pool, &here->peers[peer], n, trade_time(w, dc, window).now_ms);
     tell(w, dc, peer, window);
 }
 
@@ -68,12 +73,22 @@ static struct trade_row forget_what_is_under_way(const struct trade_peer *q,
     return row;
 }
 
+/* A row of before its sender's database went back counts like any other. */
+static struct trade_row believe_old_life(const struct trade_peer *q, const struct message *m)
+{
+    struct trade_row row = m->row;
+
+    row.incarnation = max_i64(row.incarnation, q->incarnation);
+    return row;
+}
+
 static struct trade_row as_heard(const struct world *w, struct trade_peer *q,
                                  const struct message *m)
 {
     switch ((int)w->breakage) {
     case BREAK_CREDIT: return believe_difference(q, m);
     case BREAK_DOUBLE_GIFT: return m->row.want > 0 ? forget_what_is_under_way(q, m) : m->row;
+    case BREAK_NO_FENCE: return believe_old_life(q, m);
     case BREAK_NO_BOUND: q->unechoed_since_ms = w->now_ms + 1; return m->row;
     default: return m->row;
     }
@@ -83,7 +98,10 @@ static struct trade_row as_heard(const struct world *w, struct trade_peer *q,
 static void note_row(const struct world *w, struct dc_window *here, const struct message *m,
                      const struct trade_peer *before)
 {
-    if (m->row.version > here->heard[m->from].version)
+    const struct trade_row *heard = &here->heard[m->from];
+
+    if (m->row.incarnation > heard->incarnation ||
+        (m->row.incarnation == heard->incarnation && m->row.version > heard->version))
         here->heard[m->from] = m->row;
     if (m->row.received > before->echoed)
         here->moved_ms[m->from] = w->now_ms;
@@ -101,13 +119,14 @@ void trade_row_arrives(struct world *w, const struct message *m)
 {
     struct dc_window *here = &w->dcs[m->to].windows[m->window];
     struct trade_peer *q = &here->peers[m->from];
-    const struct trade_context ctx = trade_time(w, m->window);
+    const struct trade_context ctx = trade_time(w, m->to, m->window);
 
     struct trade_row row = as_heard(w, q, m);
     struct trade_peer before = *q;
     struct trade_result t = trade_receive(&here->pool, q, &row, &ctx);
 
     /* A total that was raised may be known later than the units of it: they come again. */
+    SIM_CHECK(w, t.verdict != TRADE_FORGOTTEN || w->breakage != BREAK_NOTHING);
     if (t.verdict != TRADE_APPLIED)
         return;
     here->pool = t.pool;
@@ -127,7 +146,7 @@ void trade_row_arrives(struct world *w, const struct message *m)
 void trade_left_short(struct world *w, int dc, int window)
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
-    const struct trade_context ctx = trade_time(w, window);
+    const struct trade_context ctx = trade_time(w, dc, window);
 
     for (int j = 0; j < w->dcs_count; j++) {
         struct trade_peer *q = &here->peers[j];
@@ -174,7 +193,7 @@ static void ask(struct world *w, int dc, int peer, int window, const struct trad
 
     if (!is_told && trade_is_within(ago_ms, TRADE_TELL_EVERY_MS))
         return;
-    trade_note_ask(&here->peers[peer], now, trade_time(w, window).now_ms);
+    trade_note_ask(&here->peers[peer], now, trade_time(w, dc, window).now_ms);
     here->asked[peer] = *now;
     if (is_told)
         tell(w, dc, peer, window);
@@ -183,7 +202,7 @@ static void ask(struct world *w, int dc, int peer, int window, const struct trad
 static void trade_window(struct world *w, int dc, int window, int answered)
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
-    const struct trade_context ctx = trade_time(w, window);
+    const struct trade_context ctx = trade_time(w, dc, window);
     struct trade_peer peers[DCS_MAX] = {0};
     struct trade_ask asks[DCS_MAX];
     size_t count = 0;

@@ -120,7 +120,6 @@ static const struct {
     const char *name;
     struct pool_report report;
 } contradictions[] = {
-    {"knows of more than was granted", {.granted_known = 51}},
     {"consumed more than was granted", {.granted_known = 50, .consumed = 51}},
     {"returned and consumed more than was granted",
      {.granted_known = 50, .consumed = 30, .returned = 21}},
@@ -141,6 +140,96 @@ Test(pool, a_server_that_contradicts_it_is_frozen)
         cr_expect(t.answer.granted == 50, "%s: nothing more is granted", contradictions[i].name);
         cr_expect(p.presumed == 50, "%s: its rest counts as spent", contradictions[i].name);
     }
+}
+
+/* ---- in doubt */
+
+static struct pool doubted(int64_t total)
+{
+    struct pool p = pool_of(total);
+
+    p.in_doubt = true;
+    return p;
+}
+
+Test(pool, a_server_that_knows_of_more_grants_shows_that_they_were_forgotten)
+{
+    struct pool p = pool_of(1000);
+    struct pool_slice s = {0};
+    (void)topup_want(&p, &s, 1);
+    const struct pool before = p;
+
+    struct pool_topup t = topup(&p, &s, &(struct pool_report){.granted_known = 51, .want = 1});
+    cr_expect(t.is_forgotten);
+    cr_expect(p.granted == before.granted && p.consumed == 0 && !s.frozen);
+}
+
+Test(pool, in_doubt_nothing_is_granted_and_all_that_is_said_is_learned)
+{
+    struct pool p = doubted(100);
+    struct pool_slice s = {0};
+
+    struct pool_topup t =
+        topup(&p, &s, &(struct pool_report){.granted_known = 80, .consumed = 70, .want = 5});
+    cr_expect(false == t.is_forgotten && t.answer.state == POOL_DRY);
+    cr_expect(eq(i64, t.answer.granted, 80));
+    cr_expect(eq(i64, p.granted, 80));
+    cr_expect(eq(i64, p.consumed, 70));
+    cr_expect(t.answer.left > 0, "who asks is not told that all is used up");
+
+    struct pool trusted = pool_trust(&p);
+    cr_expect(false == trusted.in_doubt);
+    cr_expect(eq(i64, pool_free(&trusted), 20));
+}
+
+Test(pool, in_doubt_nothing_is_burned_until_it_is_trusted)
+{
+    struct pool p = doubted(100);
+
+    p = pool_retarget(&p, 30);
+    cr_expect(eq(i64, p.burned, 0));
+    p = pool_trust(&p);
+    cr_expect(eq(i64, p.burned, 70));
+}
+
+Test(pool, what_is_out_at_home_and_was_not_minted_as_far_as_is_known_was_minted)
+{
+    struct pool p = doubted(100);
+    struct pool_slice s = {0};
+    (void)topup(&p, &s, &(struct pool_report){.granted_known = 130});
+
+    p = pool_trust(&p);
+    cr_expect(false == p.in_doubt);
+    cr_expect(eq(i64, p.minted, 130));
+    cr_expect(eq(i64, p.requested_max, 130));
+    cr_expect(eq(i64, pool_free(&p), 0));
+}
+
+Test(pool, elsewhere_it_came_from_another_dc_and_stays_in_doubt_until_that_one_says_so)
+{
+    struct pool p = doubted(100);
+    struct pool_slice s = {0};
+    p.home = false;
+    p.minted = 0;
+    p.received = 100;
+    (void)topup(&p, &s, &(struct pool_report){.granted_known = 130});
+
+    struct pool after = pool_trust(&p);
+    cr_expect(after.in_doubt && after.minted == 0);
+    p.received += 30;
+    after = pool_trust(&p);
+    cr_expect(false == after.in_doubt);
+}
+
+Test(pool, a_claim_beyond_what_can_be_counted_freezes_the_slice)
+{
+    struct pool p = doubted(100);
+    struct pool_slice a = {0}, b = {0};
+    (void)topup(&p, &a, &(struct pool_report){.granted_known = 10});
+
+    struct pool_topup t = topup(&p, &b, &(struct pool_report){.granted_known = UNITS_MAX});
+    cr_expect(t.answer.state == POOL_FROZEN);
+    cr_expect(eq(i64, p.granted, 10));
 }
 
 Test(pool, dry_is_not_used_up)

@@ -1,0 +1,44 @@
+#include "common/domain/learn.h"
+
+#include "common/base/check.h"
+#include "common/base/num.h"
+
+/* An incarnation is a count and a random part: it grows, and is never the same twice. */
+#define RANDOM_BITS 20
+
+const char *const learn_verdict_names[] = {
+#define X(verdict, name) name,
+    LEARN_VERDICTS(X)
+#undef X
+        NULL};
+
+enum learn_verdict learn_judge(const struct learn_memory *m, const struct learn_database *d)
+{
+    bool is_missing = m->is_known && !d->is_registered && !m->was_away;
+    bool is_witness = m->is_known && d->is_registered;
+
+    if (is_missing || d->writers < m->writers || (is_witness && d->commits < m->commits))
+        return LEARN_FORGOTTEN;
+    if (d->is_same_life)
+        return LEARN_NOTHING;
+    return is_witness && d->present == 1 ? LEARN_PROVEN : LEARN_UNPROVEN;
+}
+
+int64_t learn_next_incarnation(int64_t known, int64_t heard, uint64_t random)
+{
+    int64_t last = (UNITS_MAX >> RANDOM_BITS);
+    int64_t count = min_i64((max_i64(known, heard) >> RANDOM_BITS) + 1, last);
+
+    CHECK(known >= 0 && heard >= 0);
+    return (count << RANDOM_BITS) | (int64_t)(random & ((1U << RANDOM_BITS) - 1));
+}
+
+bool learn_is_intact(const struct learn_roll *r)
+{
+    return !r->is_proven_lost && r->witnesses > 0 && r->agreeing == r->witnesses;
+}
+
+bool learn_has_heard(const struct learn_roll *r)
+{
+    return r->silent == 0 && r->waited_ms >= r->learn_ms;
+}

@@ -1,0 +1,324 @@
+/* local_learn: a database that goes back, and what those say who know better. */
+
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "common/base/buf.h"
+#include "tests/harness/local.h"
+#include "tests/harness/pg.h"
+#include "tests/harness/proc.h"
+
+PG_SUITE();
+
+#define SOON_MS 30000
+#define LEARN "LOCAL_LEARN_MS=300"
+
+static const struct speaker one = {.number = 1}, two = {.number = 2};
+
+static const cJSON *call(struct client *c, const char *method, const char *path, const char *body)
+{
+    struct answer answer = {0};
+    struct err e = {0};
+
+    cr_assert(client_expect(c, 200, method, path, body, &answer, &e), "%s %s: %s", method, path,
+              e.msg);
+    return answer.json;
+}
+
+static int64_t learning(struct client *c, const char *member)
+{
+    const cJSON *value =
+        cJSON_GetObjectItemCaseSensitive(call(c, "GET", "/learning", NULL), member);
+
+    return cJSON_IsNumber(value) ? (int64_t)value->valuedouble : cJSON_IsTrue(value);
+}
+
+struct awaited {
+    struct client *client;
+    const char *member;
+    int64_t value;
+};
+
+static bool is_so(void *arg)
+{
+    const struct awaited *a = arg;
+
+    return learning(a->client, a->member) == a->value;
+}
+
+static void await(struct client *c, const char *member, int64_t value)
+{
+    struct awaited awaited = {c, member, value};
+
+    cr_assert(harness_await(is_so, &awaited, SOON_MS), "%s: not %" PRId64, member, value);
+}
+
+/* A server that has heard of the incarnation, and says that it has told all it holds. */
+static void tell_all(struct client *c, int server, int64_t incarnation)
+{
+    char body[400];
+
+    (void)snprintf(body, sizeof(body),
+                   "{\"server\":\"server-%d\",\"incarnation\":\"00000000-0000-4000-8000-%012d\","
+                   "\"generation\":9,\"process\":\"00000000-0000-4000-8000-000000000009\","
+                   "\"heard\":%" PRId64 ",\"all_told\":true,\"items\":[]}",
+                   server, server, incarnation);
+    (void)call(c, "POST", "/topup", body);
+}
+
+/* Whatever ledgers the harness gives its servers: they all say so. */
+static void all_servers_tell(const char *conninfo, struct client *c)
+{
+    int64_t incarnation = learning(c, "incarnation");
+    int64_t servers = pg_i64(conninfo, "SELECT count(*) FROM local.server");
+
+    for (int64_t i = 0; i < servers; i++) {
+        auto_free char *body = pg_text(
+            conninfo,
+            "SELECT json_build_object('server', name, 'incarnation', incarnation, 'generation',"
+            "       generation, 'process', process, 'heard', %" PRId64 "::bigint, 'all_told', true,"
+            "       'items', json_build_array())"
+            "  FROM local.server ORDER BY name, incarnation OFFSET %" PRId64 " LIMIT 1",
+            incarnation, i);
+        (void)call(c, "POST", "/topup", body);
+    }
+}
+
+static const char *const alone[] = {LEARN, NULL};
+
+Test(local_learn, who_was_granted_more_than_is_known_puts_it_in_doubt)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), alone);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "ad", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "ad", &(struct said){.want = 1});
+    (void)local_topup(c, &two, "ad", &(struct said){.want = 1});
+    cr_expect_eq(learning(c, "learning"), 0);
+
+    struct heard heard = local_topup(
+        c, &one, "ad", &(struct said){.granted_known = 400, .consumed = 390, .want = 1});
+    cr_expect_eq(heard.granted, 400);
+    cr_expect_str_eq(heard.state, "dry");
+    cr_expect_gt(heard.left, 0);
+    cr_expect_eq(learning(c, "is_lost"), 1);
+    heard = local_topup(c, &two, "ad", &(struct said){.granted_known = 50, .want = 5});
+    cr_expect_eq(heard.granted, 50, "nothing is granted while somebody is silent");
+    cr_expect_gt(local_pool_i64(c, "ad", "frozen"), 0);
+
+    all_servers_tell(pg_conninfo_of(db), c);
+    await(c, "learning", 0);
+    heard = local_topup(c, &two, "ad", &(struct said){.granted_known = 50, .want = 5});
+    cr_expect_gt(heard.granted, 50);
+    cr_expect_eq(local_pool_i64(c, "ad", "frozen"), 0);
+}
+
+/* It could have been here before, with grants of which nobody has told since. */
+Test(local_learn, a_window_that_is_new_while_it_learns_is_in_doubt_and_all_must_speak_again)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), alone);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "ad", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "ad", &(struct said){.want = 1});
+    (void)local_topup(c, &one, "ad", &(struct said){.granted_known = 400});
+    int64_t first = learning(c, "incarnation");
+    local_announce(c, "new", &(struct announced){.version = 1, .total = 1000});
+    cr_expect_gt(learning(c, "incarnation"), first);
+    cr_expect_eq(learning(c, "windows"), 2);
+    struct heard heard =
+        local_topup(c, &one, "new", &(struct said){.granted_known = 70, .want = 1});
+    cr_expect_eq(heard.granted, 70);
+
+    all_servers_tell(pg_conninfo_of(db), c);
+    await(c, "learning", 0);
+    cr_expect_eq(local_pool_i64(c, "new", "granted"), 70);
+    cr_expect_eq(local_pool_i64(c, "new", "free"), 930);
+}
+
+/* What was said in an earlier incarnation does not count. */
+Test(local_learn, only_what_is_said_in_this_incarnation_ends_the_doubt)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), alone);
+    struct client *c = svc_client(l);
+
+    local_announce(c, "ad", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "ad", &(struct said){.want = 1});
+    (void)local_topup(c, &one, "ad", &(struct said){.granted_known = 400});
+    int64_t first = learning(c, "incarnation");
+    tell_all(c, 3, first);
+    tell_all(c, 3, first - 1);
+    cr_expect_eq(learning(c, "silent_servers"), 1, "the third has spoken, the first has not");
+    tell_all(c, 4, first + (INT64_C(5) << 20));
+    cr_expect_gt(learning(c, "incarnation"), first, "somebody has heard of a later one");
+    cr_expect_gt(learning(c, "silent_servers"), 1);
+}
+
+Test(local_learn, a_new_life_in_which_all_processes_find_what_they_did_frees_everything)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){0});
+    pg_migrate(pg_conninfo(pg));
+    auto_svc struct svc *a = local_start(pg_conninfo(pg), alone);
+    auto_svc struct svc *b = local_start(pg_conninfo(pg), alone);
+    struct client *c = svc_client(a);
+
+    local_announce(c, "ad", &(struct announced){.version = 1, .total = 1000});
+    (void)local_topup(c, &one, "ad", &(struct said){.want = 1});
+    (void)local_topup(svc_client(b), &two, "ad", &(struct said){.want = 1});
+
+    /* Both servers are silent from here on; the processes' word is enough. */
+    pg_restart(pg);
+    struct awaited raised = {c, "learning", 0};
+    cr_assert(harness_await(is_so, &raised, SOON_MS));
+    (void)local_topup(c, &(struct speaker){.number = 3}, "ad", &(struct said){.want = 1});
+    await(c, "learning", 0);
+    cr_expect_eq(learning(c, "is_lost"), 0);
+    cr_expect_gt(learning(c, "incarnation"), 0);
+    cr_expect_gt(
+        local_topup(c, &(struct speaker){.number = 3}, "ad", &(struct said){.want = 1}).granted, 0);
+}
+
+/* ---- two data centres */
+
+struct pair {
+    struct pg *pg; /* of a, which goes back */
+    struct pg_db *db;
+    struct svc *a, *b;
+};
+
+static void begin(struct pair *p)
+{
+    static const char *const env_a[] = {"LOCAL_DC=a", "LOCAL_PEERS=b", LEARN, NULL};
+    static const char *const env_b[] = {"LOCAL_DC=b", "LOCAL_PEERS=a", LEARN, NULL};
+
+    p->pg = pg_start(&(struct pg_options){0});
+    pg_migrate(pg_conninfo(p->pg));
+    p->db = pg_fresh_db();
+    p->a = local_start(pg_conninfo(p->pg), env_a);
+    p->b = local_start(pg_conninfo_of(p->db), env_b);
+    for (int i = 0; i < 2; i++)
+        local_announce(svc_client(i == 0 ? p->a : p->b), "ad",
+                       &(struct announced){.version = 1, .total = 1000, .home = "a"});
+}
+
+static void end(struct pair *p)
+{
+    svc_stop(p->a);
+    svc_stop(p->b);
+    pg_db_free(p->db);
+    pg_free(p->pg);
+}
+#define auto_pair __attribute__((cleanup(end)))
+
+/* What one has to tell the other of the window; free() it. */
+static char *row_of(struct svc *from, const char *to)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/rows?peer=%s", to);
+    const cJSON *rows =
+        cJSON_GetObjectItemCaseSensitive(call(svc_client(from), "GET", path, NULL), "rows");
+    cr_assert_eq(cJSON_GetArraySize(rows), 1);
+    return cJSON_PrintUnformatted(cJSON_GetArrayItem(rows, 0));
+}
+
+/* The verdict; valid until the next call of this client. */
+static const char *deliver(struct svc *to, const char *from, const char *row)
+{
+    auto_buf struct buf body = {0};
+
+    buf_printf(&body, "{\"from\":\"%s\",\"rows\":[%s]}", from, row);
+    const cJSON *results = cJSON_GetObjectItemCaseSensitive(
+        call(svc_client(to), "POST", "/rows", buf_text(&body)), "results");
+    return cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(results, 0), "verdict"));
+}
+
+static void carry(struct pair *p, bool from_a)
+{
+    struct svc *from = from_a ? p->a : p->b, *to = from_a ? p->b : p->a;
+    auto_free char *row = row_of(from, from_a ? "b" : "a");
+
+    cr_expect_str_eq(deliver(to, from_a ? "a" : "b", row), "applied");
+}
+
+static int64_t at(struct svc *l, const char *member)
+{
+    return local_pool_i64(svc_client(l), "ad", member);
+}
+
+/* b lacks units, asks a for them, and is sent some. */
+static void b_asks(struct pair *p, int64_t want)
+{
+    static struct heard last; /* of the one server there: it takes what is free, then lacks more */
+
+    for (int i = 0; i < 2; i++)
+        last = local_topup(
+            svc_client(p->b), &one, "ad",
+            &(struct said){.granted_known = last.granted, .consumed = last.granted, .want = want});
+    carry(p, /* from_a= */ false);
+}
+
+Test(local_learn, what_was_sent_to_another_is_learned_from_it_and_not_sent_twice)
+{
+    auto_pair struct pair p = {0};
+
+    begin(&p);
+    carry(&p, true);
+    cr_assert_eq(at(p.b, "received"), 500);
+    carry(&p, false);
+    pg_back_up(p.pg);
+
+    /* b spends its 500 and gets more; then a forgets that; a last row is still under way. */
+    b_asks(&p, 500);
+    carry(&p, true);
+    int64_t received = at(p.b, "received");
+    cr_assert_gt(received, 500);
+    b_asks(&p, 300);
+    auto_free char *under_way = row_of(p.a, "b");
+    cr_assert_gt(at(p.a, "sent"), received);
+
+    pg_go_back(p.pg);
+    cr_assert_eq(at(p.a, "sent"), 500);
+    (void)local_topup(svc_client(p.a), &two, "ad", &(struct said){.want = 400});
+    await(svc_client(p.a), "learning", 1);
+    all_servers_tell(pg_conninfo(p.pg), svc_client(p.a));
+    await(svc_client(p.a), "servers_have_spoken", 1);
+    cr_expect_gt(at(p.a, "frozen"), 0);
+    cr_expect_eq(at(p.a, "granted"), 0);
+
+    /* b hears of the new life; from then on it takes nothing of the one before. */
+    carry(&p, true);
+    cr_expect_str_eq(deliver(p.b, "a", under_way), "stale");
+    cr_expect_eq(at(p.b, "received"), received);
+    carry(&p, false);
+    await(svc_client(p.a), "learning", 0);
+    cr_expect_eq(at(p.a, "sent"), received);
+    cr_expect_eq(at(p.a, "minted") - at(p.a, "sent") + at(p.b, "received"), 1000);
+}
+
+Test(local_learn, who_echoes_what_is_not_known_to_be_sent_puts_it_in_doubt)
+{
+    auto_pair struct pair p = {0};
+
+    begin(&p);
+    carry(&p, true);
+    auto_free char *row = row_of(p.b, "a");
+    cJSON *changed = cJSON_Parse(row);
+    cJSON_SetNumberHelper(cJSON_GetObjectItemCaseSensitive(changed, "received"), 620);
+    auto_free char *claim = cJSON_PrintUnformatted(changed);
+    cJSON_Delete(changed);
+
+    cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
+    cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
+    cr_expect_eq(at(p.a, "sent"), 620);
+}
