@@ -9,7 +9,7 @@
 #include "tests/harness/svc.h"
 
 /* Nobody listens there: what an operator asks is answered all the same. */
-#define NO_BROKER "amqp://guest:guest@127.0.0.1:1/"
+#define NO_BROKER "amqp://guest:guest@127.0.0.1:1"
 
 static const struct exchange list[] = {
     {"GET", "/peers", .status = 200, .contains = "\"dc\":\"there\""},

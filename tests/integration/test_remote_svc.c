@@ -828,7 +828,7 @@ Test(remote_svc, a_link_that_works_one_way_only_is_shown)
     expect_of_peer(&east, "hears_us", "true");
     expect_of_peer(&west, "hears_us", "true");
     /* East speaks to nobody any more, and is spoken to. */
-    snprintf(east.peers, sizeof(east.peers), "%s=amqp://guest:guest@127.0.0.1:1/", west.dc);
+    snprintf(east.peers, sizeof(east.peers), "%s=amqp://guest:guest@127.0.0.1:1", west.dc);
     side_again(&east);
     expect_state(&west, "lost");
     expect_of_peer(&west, "hears_us", "null");
