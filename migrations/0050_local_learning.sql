@@ -79,7 +79,7 @@ ALTER TABLE local.pool
 COMMENT ON COLUMN local.pool.in_doubt IS
     'Grants may have been forgotten: nothing is granted, sent or burned.';
 CREATE INDEX pool_in_doubt ON local.pool (cap, starts_at)
-    WHERE in_doubt AND (state = 'planned' OR state = 'open');
+    WHERE in_doubt;
 
 ALTER TABLE local.peer_row
     ADD COLUMN incarnation bigint NOT NULL DEFAULT 0,

@@ -10,7 +10,7 @@ bool learning_json(const struct local_app *app, struct buf *out, struct err *e)
     if (!store_learn_status(app->db, &s, e))
         return false;
     js_object(&w, NULL);
-    js_bool(&w, "learning", s.in_doubt);
+    js_bool(&w, "learning", s.in_doubt || !s.is_same_life);
     js_i64(&w, "incarnation", s.incarnation);
     js_text(&w, "reason", s.reason[0] == '\0' ? NULL : s.reason);
     js_bool(&w, "is_lost", s.is_lost);

@@ -18,14 +18,15 @@ struct known {
 };
 
 /* No doubt begins until this transaction has ended: the window would be left out. */
-static bool lock_doubt(struct db_conn *c, const struct learn_guard *guard, struct err *e)
+static bool lock_doubt(struct db_conn *c, struct learn_guard *guard, struct err *e)
 {
-    static const char update[] = "SELECT in_doubt FROM local.dc FOR UPDATE";
-    static const char share[] = "SELECT in_doubt FROM local.dc FOR SHARE";
+    static const char update[] = "SELECT in_doubt, incarnation FROM local.dc FOR UPDATE";
+    static const char share[] = "SELECT in_doubt, incarnation FROM local.dc FOR SHARE";
     auto_rows struct db_rows *rows = NULL;
 
     if (!db_query(c, guard->in_doubt ? update : share, DB_NO_ARGS, &rows, e))
         return false;
+    guard->incarnation = db_get_i64(rows, 0, 1);
     return db_get_bool(rows, 0, 0) == guard->in_doubt ||
            err_set(e, ERR_UNAVAILABLE, "the database was just put in doubt; say it again");
 }

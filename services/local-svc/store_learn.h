@@ -63,6 +63,7 @@ MUST_CHECK bool store_learn_step(struct db *db, const struct peers *peers, int64
 MUST_CHECK bool store_learn_end(struct db *db, int64_t incarnation, struct err *e);
 
 struct learn_status {
+    bool is_same_life; /* false: it may have gone back, and nobody has looked yet */
     bool in_doubt, is_lost, has_heard, is_overruled;
     int64_t incarnation;
     int64_t for_ms; /* since it was raised last */

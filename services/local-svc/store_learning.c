@@ -76,7 +76,10 @@ static bool note_heard(struct db_conn *c, struct step_tx *tx, const struct learn
 
 /* ---- the pools */
 
-/* One page after the other, so that those that wait for another data centre keep none back. */
+/*
+ * Of windows that ended meanwhile, too, for the accounts.  One page after the other, so that those
+ * that wait for another data centre keep none back.
+ */
 static bool find_pools(struct db_conn *c, struct step_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -84,8 +87,7 @@ static bool find_pools(struct db_conn *c, struct step_tx *tx, struct err *e)
     if (!db_query(
             c,
             "SELECT cap, calendar.to_ms(starts_at) FROM local.pool"
-            " WHERE in_doubt AND (state = 'planned' OR state = 'open')"
-            "   AND (cap, starts_at) > ($1, calendar.from_ms($2))"
+            " WHERE in_doubt AND (cap, starts_at) > ($1, calendar.from_ms($2))"
             " ORDER BY cap, starts_at LIMIT $3",
             DB_ARGS(db_text(tx->at->cap), db_i64(tx->at->starts_at_ms), db_i64(LEARN_POOLS_MAX)),
             &rows, e))
@@ -107,7 +109,7 @@ static void trust(struct step_tx *tx, struct store_pool *p)
     if (p->pool.in_doubt)
         return;
     p->is_changed = true;
-    p->news = POOL_NEWS_RECALL;
+    p->news = p->state < INTERVAL_CLOSING ? POOL_NEWS_RECALL : POOL_NO_NEWS;
     tx->trusted++;
 }
 
@@ -166,7 +168,9 @@ static bool step_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
     if (tx->count > 0 && tx->has_heard && !learn_pools(c, tx, e))
         return false;
-    return (!tx->has_heard && roll.waited_ms < tx->learn_ms) || end_if_over(c, tx, e);
+    /* Not before all pages were looked at. */
+    bool may_end = tx->count < LEARN_POOLS_MAX && (tx->has_heard || roll.waited_ms >= tx->learn_ms);
+    return !may_end || end_if_over(c, tx, e);
 }
 
 static void report(const struct step_tx *tx)
@@ -245,7 +249,8 @@ static bool status_tx(struct db_conn *c, void *arg, struct err *e)
                   "                            - calendar.to_ms(d.since)), 0),"
                   "       d.reason, p.pools, p.units, p.ends_in_ms,"
                   "       (SELECT count(*) FROM local.server s"
-                  "         WHERE d.in_doubt AND s.heard_in <> d.incarnation), d.is_overruled"
+                  "         WHERE d.in_doubt AND s.heard_in <> d.incarnation), d.is_overruled,"
+                  "       d.life IS NULL OR d.life = local.current_life()"
                   "  FROM local.dc d,"
                   "       (SELECT count(*) AS pools, coalesce(sum(greatest(0, minted - burned"
                   "               + received - sent - granted + returned)), 0)::bigint AS units,"
@@ -268,6 +273,7 @@ static bool status_tx(struct db_conn *c, void *arg, struct err *e)
         .ends_in_ms = db_get_i64(rows, 0, 8),
         .silent = db_get_i64(rows, 0, 9),
         .is_overruled = db_get_bool(rows, 0, 10),
+        .is_same_life = db_get_bool(rows, 0, 11),
     };
     (void)snprintf(tx->ret->reason, sizeof(tx->ret->reason), "%s", db_get_text(rows, 0, 5));
     return true;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "services/meta-svc/store_rows.h"
 
 struct news_tx {
@@ -60,6 +61,9 @@ struct apply_tx {
     /* Of caps of ours, another home's definition whose windows ours could be taken for. */
     const struct meta_cap *rivals[META_BATCH_MAX];
     size_t rivals_count;
+    /* One that its home says in an older version than it did before; NULL: none. */
+    const struct meta_cap *older;
+    int64_t older_than;
 };
 
 /* Two batches of one peer take turns. */
@@ -108,6 +112,10 @@ static bool apply_one(struct db_conn *c, struct apply_tx *tx, const struct meta_
 
     if (!known_version(c, m, &known, e))
         return false;
+    if (m->version < known) {
+        tx->older = m;
+        tx->older_than = known;
+    }
     if (m->version <= known)
         return true;
     if (!meta_rows_cap(c, m->cap.id, &cap, e))
@@ -173,6 +181,7 @@ static bool apply_tx(struct db_conn *c, void *arg, struct err *e)
 
     tx->applied = (struct meta_applied){.changed = 0};
     tx->rivals_count = 0;
+    tx->older = NULL;
     if (!lock_peer(c, batch->dc, &tx->applied.revision, e))
         return false;
     if (batch->from_revision > tx->applied.revision)
@@ -186,6 +195,15 @@ static bool apply_tx(struct db_conn *c, void *arg, struct err *e)
                     DB_ARGS(db_text(batch->dc), db_i64(batch->to_revision)), NULL, e);
 }
 
+/* A message that was late; or, if it comes again and again, the home's database went back. */
+static void report_older(const struct apply_tx *tx)
+{
+    if (tx->older)
+        log_event(LOG_WARN, "definition.older", log_str("home", tx->batch->dc),
+                  log_str("cap", tx->older->cap.id), log_i64("version", tx->older->version),
+                  log_i64("known", tx->older_than));
+}
+
 bool meta_store_apply(const struct meta_home *here, const struct meta_batch *batch,
                       struct meta_applied *ret, struct err *e)
 {
@@ -194,6 +212,7 @@ bool meta_store_apply(const struct meta_home *here, const struct meta_batch *bat
     CHECK(batch->count <= META_BATCH_MAX);
     if (!db_tx(here->db, apply_tx, &tx, e))
         return err_while(e, "applying definitions of %s", batch->dc);
+    report_older(&tx);
     *ret = tx.applied;
     return true;
 }

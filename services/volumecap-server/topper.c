@@ -39,8 +39,7 @@ struct topper {
     int64_t backoff_ms; /* 0: the last call succeeded */
     int64_t pause_until_ms;
     int64_t heard_ms;       /* when the last call succeeded */
-    struct window *telling; /* while it is told all: where the next call goes on among the held */
-    bool is_telling;
+    bool is_telling;        /* the pool must be told all that is held here */
     bool must_greet;        /* the pool waits to hear that it was told all */
     struct window *leaving; /* at the end: where the next call goes on in the list of held ones */
 };
@@ -104,7 +103,6 @@ static void hear(struct topper *t, int64_t incarnation)
               log_i64("before", sender->heard));
     sender->heard = incarnation;
     sender->all_told = false;
-    t->telling = t->config.upkeep.windows->held;
     t->is_telling = true;
 }
 
@@ -185,6 +183,7 @@ static bool send_batch(struct topper *t, const char *path, int64_t timeout_ms)
     metric_add(metric_at(m->topups, outcome_of(ok, &e), NULL, NULL), 1);
     if (ok) {
         apply_all(t, sent_ms);
+        t->must_greet = t->must_greet && !t->config.sender.all_told;
         hear(t, incarnation);
     } else {
         failed(t, &e);
@@ -208,35 +207,33 @@ static void gather(struct topper *t, int64_t now_ms)
     }
 }
 
-/* An answer releases windows of its call only, so the next one stays where it is. */
-static void gather_all(struct topper *t, int64_t now_ms)
+/* The next ones after those that were told; an answer releases windows of its call only. */
+static struct window *gather_all(struct topper *t, struct window *from, int64_t now_ms)
 {
-    struct window *w = t->telling;
+    struct window *w = from;
 
     for (; w && t->count < t->limit && now_ms >= w->aside_ms; w = w->held_next)
         upkeep_report(&t->config.upkeep, w, /* leaving= */ false, &t->items[t->count++]);
-    t->telling = w;
+    return w;
 }
 
 /*
- * All that is held, from the beginning, in calls of their own; from the beginning again if
- * one fails.  Then the pool hears that this was all.  What was set aside must be told, too,
- * so it has to wait for that.
+ * All that is held, in as many calls as it takes and no other one between them; from the
+ * beginning another time if one fails, or a window is set aside, which must be told, too.
+ * Then the pool hears that this was all.
  */
 static void tell_all(struct topper *t)
 {
     struct topup_sender *sender = &t->config.sender;
     const int64_t incarnation = sender->heard, now_ms = clk_now_ms();
+    struct window *w = t->config.upkeep.windows->held;
 
-    gather_all(t, now_ms);
-    if (t->count == 0 && t->telling)
-        return; /* set aside */
-    if (t->count > 0 && !send_batch(t, "/topup", CALL_TIMEOUT_MS)) {
-        t->telling = t->config.upkeep.windows->held;
-        return;
+    while (w) {
+        w = gather_all(t, w, now_ms);
+        if (t->count == 0 || !send_batch(t, "/topup", CALL_TIMEOUT_MS) ||
+            sender->heard != incarnation)
+            return;
     }
-    if (t->telling || sender->heard != incarnation)
-        return;
     t->is_telling = false;
     sender->all_told = true;
     t->must_greet = true;
@@ -282,7 +279,7 @@ static void tick(struct topper *t)
     gather(t, now_ms);
     add_heartbeat(t, now_ms);
     if (t->count > 0 || is_due(t, now_ms))
-        t->must_greet = !send_batch(t, "/topup", CALL_TIMEOUT_MS) && t->must_greet;
+        (void)send_batch(t, "/topup", CALL_TIMEOUT_MS);
     show(t);
 }
 
@@ -386,6 +383,12 @@ static void sleep_ms(int64_t ms)
     (void)nanosleep(&pause, NULL);
 }
 
+/* While the pool is in doubt it waits for our last word, too. */
+static bool must_tell(const struct topper *t)
+{
+    return t->is_telling || t->must_greet;
+}
+
 int64_t topper_return_all(struct topper *t, int64_t budget_ms, int64_t *ret_open)
 {
     const int64_t deadline_ms = clk_now_ms() + budget_ms;
@@ -396,9 +399,13 @@ int64_t topper_return_all(struct topper *t, int64_t budget_ms, int64_t *ret_open
     bool may_call = !atomic_load(&t->config.upkeep.windows->refused) && renew_client(t, &e);
     while (may_call && (left_ms = deadline_ms - clk_now_ms()) > 0) {
         gather_leaving(t);
-        if (t->count == 0)
+        if (t->count == 0 && !must_tell(t))
             break;
-        if (!send_batch(t, "/return", min_i64(CALL_TIMEOUT_MS, left_ms)))
+        if (t->count == 0)
+            tell_all(t);
+        if (t->count == 0 && t->is_telling)
+            sleep_ms(BACKOFF_MIN_MS);
+        else if (!send_batch(t, "/return", min_i64(CALL_TIMEOUT_MS, left_ms)))
             sleep_ms(min_i64(t->backoff_ms, max_i64(deadline_ms - clk_now_ms(), 0)));
         may_call = !atomic_load(&t->config.upkeep.windows->refused);
     }

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/prng.h"
@@ -230,12 +232,26 @@ static void rage(struct chaos *c)
     bring_back_due(c, INT64_MAX);
 }
 
-/* Everything runs again; then the servers stop in order and give back what they hold. */
+static bool is_sure(void *arg)
+{
+    const struct chaos *c = arg;
+    auto_client struct client *local = dc_client(c->dc, DC_LOCAL, 0);
+    struct answer answer = {0};
+    struct err e;
+
+    return client_expect(local, 200, "GET", "/learning", NULL, &answer, &e) &&
+           cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer.json, "learning"));
+}
+
+/* Everything runs again, and knows what the database remembers; then the servers stop in order and
+ * give back what they hold. */
 static void calm_down(struct chaos *c)
 {
     for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
         for (int i = 0; i < dc_count(c->dc, kind); i++)
             dc_wait_ready(c->dc, kind, i);
+    if (!harness_await(is_sure, c, READY_MS))
+        harness_fail("local-svc does not learn whether something was forgotten");
     for (int i = 0; i < SERVERS; i++)
         (void)dc_terminate(c->dc, DC_SERVER, i);
 }
