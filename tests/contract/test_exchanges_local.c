@@ -109,6 +109,13 @@ static const struct exchange list[] = {
     {"GET",  "/learning/end", .status = 405},
 };
 
+/* As it is after a database went back, until somebody says that he knows better. */
+#define LIFE "9007199254740000"
+static const struct exchange in_doubt[] = {
+    {"GET",  "/learning", .status = 200, .contains = "\"learning\":true"},
+    {"POST", "/learning/end", "{\"incarnation\":" LIFE ",\"reason\":\"so\"}", .status = 200},
+};
+
 /* A report that contradicts the pool freezes that slice alone. */
 static const struct exchange contradiction[] = {
     {"POST", "/topup", SAYS("s", 2, 1, ITEM("a", 50, 900, ",\"want\":1")), .status = 200,
@@ -133,6 +140,8 @@ static const struct exchange without_database[] = {
     {"GET",  "/pools", .status = 503},
     {"GET",  "/pools/a", .status = 503},
     {"GET",  "/audit", .status = 503},
+    {"GET",  "/learning", .status = 503},
+    {"POST", "/learning/end", "{\"incarnation\":7,\"reason\":\"so\"}", .status = 503},
     {"GET",  "/livez", .status = 200},
 };
 /* clang-format on */
@@ -142,10 +151,9 @@ static const struct exchange not_ready = {"GET", "/readyz?verbose", .status = 50
 static void expect_too_large(struct wire *w, const char *body)
 {
     const struct exchange too_large[] = {
-        {"PUT", WINDOW, body, .status = 413},
-        {"POST", "/topup", body, .status = 413},
-        {"POST", "/return", body, .status = 413},
-        {"POST", "/rows", body, .status = 413},
+        {"PUT", WINDOW, body, .status = 413},           {"POST", "/topup", body, .status = 413},
+        {"POST", "/return", body, .status = 413},       {"POST", "/rows", body, .status = 413},
+        {"POST", "/learning/end", body, .status = 413},
     };
 
     wire_expect(w, too_large, COUNT(too_large));
@@ -162,6 +170,12 @@ Test(local_svc, answers)
     expect_too_large(w, large);
     wire_expect(w, contradiction, COUNT(contradiction));
     exchanges_builtin(w);
+
+    pg_exec(dc_conninfo(dc),
+            "UPDATE local.dc SET in_doubt = true, has_heard = false, incarnation = " LIFE
+            ", since = clock_timestamp(), since_calendar = calendar.now()");
+    pg_exec(dc_conninfo(dc), "UPDATE local.pool SET in_doubt = true");
+    wire_expect(w, in_doubt, COUNT(in_doubt));
 
     pg_exec(dc_conninfo(dc), "ALTER TABLE local.server ADD CHECK (name <> 'unlucky')");
     wire_expect(w, broken, COUNT(broken));
