@@ -123,6 +123,12 @@ static const struct exchange broken[] = {
     {"POST", "/topup", SAYS("s", 2, 1, ""), .status = 200},
 };
 
+/* An incarnation that nobody has spoken in. */
+static const struct exchange in_doubt[] = {
+    {"GET",  "/learning", .status = 200, .contains = "\"learning\":true"},
+    {"POST", "/learning/end", "{\"incarnation\":7,\"reason\":\"so\"}", .status = 200},
+};
+
 static const struct exchange without_database[] = {
     {"PUT",  WINDOW, ANNOUNCEMENT(9, ""), .status = 503},
     {"POST", "/topup", SAYS("s", 2, 1, WISH), .status = 503},
@@ -133,6 +139,8 @@ static const struct exchange without_database[] = {
     {"GET",  "/pools", .status = 503},
     {"GET",  "/pools/a", .status = 503},
     {"GET",  "/audit", .status = 503},
+    {"GET",  "/learning", .status = 503},
+    {"POST", "/learning/end", "{\"incarnation\":7,\"reason\":\"so\"}", .status = 503},
     {"GET",  "/livez", .status = 200},
 };
 /* clang-format on */
@@ -142,10 +150,9 @@ static const struct exchange not_ready = {"GET", "/readyz?verbose", .status = 50
 static void expect_too_large(struct wire *w, const char *body)
 {
     const struct exchange too_large[] = {
-        {"PUT", WINDOW, body, .status = 413},
-        {"POST", "/topup", body, .status = 413},
-        {"POST", "/return", body, .status = 413},
-        {"POST", "/rows", body, .status = 413},
+        {"PUT", WINDOW, body, .status = 413},           {"POST", "/topup", body, .status = 413},
+        {"POST", "/return", body, .status = 413},       {"POST", "/rows", body, .status = 413},
+        {"POST", "/learning/end", body, .status = 413},
     };
 
     wire_expect(w, too_large, COUNT(too_large));
@@ -165,6 +172,10 @@ Test(local_svc, answers)
 
     pg_exec(dc_conninfo(dc), "ALTER TABLE local.server ADD CHECK (name <> 'unlucky')");
     wire_expect(w, broken, COUNT(broken));
+
+    pg_exec(dc_conninfo(dc), "UPDATE local.dc SET incarnation = 7, in_doubt = true, is_lost = true,"
+                             "       has_heard = false, since = clock_timestamp()");
+    wire_expect(w, in_doubt, COUNT(in_doubt));
 
     pg_kill(dc_pg(dc));
     wire_expect(w, without_database, COUNT(without_database));
