@@ -85,6 +85,7 @@ static bool count_active(struct local_app *app, int64_t *next_ms, struct err *e)
 }
 
 /* A database that went back is found also if nobody asks for anything. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): all steps have this form. */
 static bool look(struct local_app *app, int64_t *next_ms, struct err *e)
 {
     struct learn_status s;

@@ -130,6 +130,12 @@ static const struct exchange broken[] = {
     {"POST", "/topup", SAYS("s", 2, 1, ""), .status = 200},
 };
 
+/* An incarnation that nobody has spoken in. */
+static const struct exchange in_doubt[] = {
+    {"GET",  "/learning", .status = 200, .contains = "\"learning\":true"},
+    {"POST", "/learning/end", "{\"incarnation\":7,\"reason\":\"so\"}", .status = 200},
+};
+
 static const struct exchange without_database[] = {
     {"PUT",  WINDOW, ANNOUNCEMENT(9, ""), .status = 503},
     {"POST", "/topup", SAYS("s", 2, 1, WISH), .status = 503},
@@ -179,6 +185,10 @@ Test(local_svc, answers)
 
     pg_exec(dc_conninfo(dc), "ALTER TABLE local.server ADD CHECK (name <> 'unlucky')");
     wire_expect(w, broken, COUNT(broken));
+
+    pg_exec(dc_conninfo(dc), "UPDATE local.dc SET incarnation = 7, in_doubt = true, is_lost = true,"
+                             "       has_heard = false, since = clock_timestamp()");
+    wire_expect(w, in_doubt, COUNT(in_doubt));
 
     pg_kill(dc_pg(dc));
     wire_expect(w, without_database, COUNT(without_database));
