@@ -109,13 +109,6 @@ static const struct exchange list[] = {
     {"GET",  "/learning/end", .status = 405},
 };
 
-/* As it is after a database went back, until somebody says that he knows better. */
-#define LIFE "9007199254740000"
-static const struct exchange in_doubt[] = {
-    {"GET",  "/learning", .status = 200, .contains = "\"learning\":true"},
-    {"POST", "/learning/end", "{\"incarnation\":" LIFE ",\"reason\":\"so\"}", .status = 200},
-};
-
 /* A report that contradicts the pool freezes that slice alone. */
 static const struct exchange contradiction[] = {
     {"POST", "/topup", SAYS("s", 2, 1, ITEM("a", 50, 900, ",\"want\":1")), .status = 200,
@@ -176,12 +169,6 @@ Test(local_svc, answers)
     expect_too_large(w, large);
     wire_expect(w, contradiction, COUNT(contradiction));
     exchanges_builtin(w);
-
-    pg_exec(dc_conninfo(dc),
-            "UPDATE local.dc SET in_doubt = true, has_heard = false, incarnation = " LIFE
-            ", since = clock_timestamp(), since_calendar = calendar.now()");
-    pg_exec(dc_conninfo(dc), "UPDATE local.pool SET in_doubt = true");
-    wire_expect(w, in_doubt, COUNT(in_doubt));
 
     pg_exec(dc_conninfo(dc), "ALTER TABLE local.server ADD CHECK (name <> 'unlucky')");
     wire_expect(w, broken, COUNT(broken));
