@@ -11,7 +11,6 @@
 #define QUEUE_TTL_MS 60000
 #define QUEUE_MESSAGES_MAX 10000
 #define QUEUE_BYTES_MAX (INT64_C(256) * 1024 * 1024)
-#define TIMEOUT_MS 3000
 #define META_AWAY_MS 5000
 #define REPLY_MAX (INT64_C(4) * 1024 * 1024)
 
@@ -67,8 +66,7 @@ static bool take_rows(struct consumer *c, struct remote_link *link, struct span 
     buf_printf(&body, "{\"from\":\"%s\",\"rows\":", from);
     buf_add(&body, rows.text, rows.len);
     buf_str(&body, "}");
-    if (!fetch_with(c->http, "POST", &c->app->locals, "/rows", &body, TIMEOUT_MS, &reply, &answer,
-                    &e))
+    if (!fetch_with(c->http, "POST", &c->app->locals, "/rows", &body, &reply, &answer, &e))
         return refused_by(c, "local_svc", link, &e);
     if (span_member(answer, "rows", &ours))
         peer_tell_rows(&link->peer, ours);
@@ -101,7 +99,7 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
     /* They are told again until they are applied: rows need not wait behind them. */
     if (clk_now_ms() < c->meta_away_until_ms)
         return true;
-    if (!fetch_with(c->http, "PUT", &c->app->metas, path, &body, TIMEOUT_MS, &reply, &answer, &e)) {
+    if (!fetch_with(c->http, "PUT", &c->app->metas, path, &body, &reply, &answer, &e)) {
         (void)refused_by(c, "meta_svc", link, &e);
         c->meta_away_until_ms = clk_now_ms() + (err_is_retryable(e.kind) ? META_AWAY_MS : 0);
         return true;

@@ -27,8 +27,7 @@ bool fetch(struct httpc *http, struct replicas *of, const char *path, int64_t ti
 }
 
 bool fetch_with(struct httpc *http, const char *method, struct replicas *of, const char *path,
-                const struct buf *body, int64_t timeout_ms, struct httpc_reply *reply,
-                struct span *ret, struct err *e)
+                const struct buf *body, struct httpc_reply *reply, struct span *ret, struct err *e)
 {
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     const struct httpc_request req = {.method = method,
@@ -37,7 +36,7 @@ bool fetch_with(struct httpc *http, const char *method, struct replicas *of, con
                                       .body = buf_text(body),
                                       .body_len = body->len,
                                       .headers = headers,
-                                      .timeout_ms = timeout_ms};
+                                      .timeout_ms = FETCH_WITH_MS};
 
     return call(http, &req, reply, ret, e);
 }
