@@ -7,6 +7,7 @@
 #define AHEAD_MS 5000      /* of demand: what is asked for, and what a donor keeps */
 #define UNECHOED_MS 2000   /* in transit for so long: the peer may be away */
 #define UNANSWERED_MS 1000 /* asked for so long: the same */
+#define NEVER_MS 600000    /* calendar time after its end, until which a window may still come */
 #define UNECHOED_PART 10   /* of this DC's share: no more may be in transit to who may be away */
 
 const char *const trade_verdict_names[] = {
@@ -42,6 +43,11 @@ static int64_t demand(int64_t rate_milli, int64_t ms)
 static int64_t ahead(const struct trade_context *ctx, int64_t ms)
 {
     return min_i64(ms, ctx->ends_in_ms);
+}
+
+bool trade_never_comes(int64_t ends_at_ms, int64_t calendar_ms)
+{
+    return ends_at_ms > 0 && calendar_ms > ends_at_ms + NEVER_MS;
 }
 
 bool trade_is_within(int64_t ago_ms, int64_t ms)

@@ -161,6 +161,13 @@ void trade_note_ask(struct trade_peer *q, const struct trade_ask *ask, int64_t n
 #define TRADE_ASK_AGAIN_MS 250    /* an ask that was not met is said again so often */
 #define TRADE_ANSWER_EVERY_MS 100 /* who asks again in vain is answered no more often */
 
+/*
+ * A window that is not here, ends or ended then (0: not known), at this
+ * calendar time: has it ended so long ago, while this DC was away, that it will
+ * never be here?  Then units for it are gone.
+ */
+bool trade_never_comes(int64_t ends_at_ms, int64_t calendar_ms);
+
 /* Was it so short ago?  A clock that was set back must not silence anyone. */
 bool trade_is_within(int64_t ago_ms, int64_t ms);
 

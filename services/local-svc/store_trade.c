@@ -10,8 +10,6 @@
 #include "services/local-svc/store_learn.h"
 #include "services/local-svc/trading.h"
 
-#define OVER_MS 600000 /* calendar time after a window's end */
-
 const char *const trade_outcome_names[] = {
 #define X(outcome, name) name,
     TRADE_OUTCOMES(X)
@@ -113,20 +111,13 @@ static bool lacks_news(const struct told_row *told, const struct store_pool *p,
             !trade_is_within(p->now_ms - q->told_at_ms, TRADE_TELL_EVERY_MS));
 }
 
-/* A window that has not come until long after its end will never come: it ended while we were away.
- */
-static bool is_over(const struct work *w, const struct told_row *told)
-{
-    return told->ends_at_ms > 0 && w->calendar_ms > told->ends_at_ms + OVER_MS;
-}
-
 static enum trade_outcome receive(struct work *w, const struct told_row *told, size_t pool,
                                   struct err *e)
 {
     struct store_pool *p = &w->pools[pool];
 
     if (!p->is_found)
-        return is_over(w, told) ? OUTCOME_OVER : OUTCOME_UNKNOWN;
+        return trade_never_comes(told->ends_at_ms, w->calendar_ms) ? OUTCOME_OVER : OUTCOME_UNKNOWN;
     if (!is_same_home(w->batch, p, told))
         return OUTCOME_OTHER_HOME;
     struct store_peer *q = &p->peers[w->batch->from];

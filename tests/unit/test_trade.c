@@ -220,6 +220,13 @@ Test(trade, no_peer_can_make_a_counter_run_over)
     cr_expect(eq(i64, t.credited, 10));
 }
 
+Test(trade, a_window_never_comes_long_after_its_end)
+{
+    cr_expect(not(trade_never_comes(0, NOW_MS)));
+    cr_expect(not(trade_never_comes(NOW_MS, NOW_MS + 600000)));
+    cr_expect(trade_never_comes(NOW_MS, NOW_MS + 600001));
+}
+
 Test(trade, absurd_rows_change_nothing)
 {
     for (size_t i = 0; i < COUNT(claims); i++) {
