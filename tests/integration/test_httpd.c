@@ -690,8 +690,8 @@ Test(httpd, a_connection_serves_many_requests_also_pipelined)
 
 Test(httpd, a_slow_sender_is_cut_and_an_idle_connection_is_not)
 {
-    int slow = dial(), idle = dial(), silent = dial(), second = dial();
     const int64_t begun_ms = clk_now_ms();
+    int slow = dial(), idle = dial(), silent = dial(), second = dial();
 
     say(idle, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
     cr_assert(hear(idle)->status == 200);
