@@ -21,6 +21,7 @@
 #define PAUSE_MAX_MS 5000
 #define IDLE_MS 1000 /* another replica's messages do not wake us */
 #define STANDBY_MS 50
+#define NO_EPOCH INT64_C(-1)
 #define SILENT_MAX 2 /* messages in a row without an answer: the receiver is away */
 
 struct outbox_relay {
@@ -40,6 +41,7 @@ struct outbox_relay {
     struct prng prng;
     int64_t failures; /* of the database or of the receiver, in a row */
     int64_t measured_at_ms;
+    int64_t epoch; /* in which it has taken messages; NO_EPOCH: none */
     struct outbox_batch batch;
 
     struct metric *depth;
@@ -183,9 +185,14 @@ static struct rest measure(struct outbox_relay *r)
 
 static bool lease(struct outbox_relay *r, int64_t epoch, struct err *e)
 {
-    const char *role = r->leader ? leader_role(r->leader) : NULL;
+    const struct outbox_term term = {.role = r->leader ? leader_role(r->leader) : NULL,
+                                     .epoch = epoch,
+                                     .begins = epoch != r->epoch};
 
-    return outbox_lease(r->db, r->sql, role, epoch, &r->batch, e);
+    if (!outbox_lease(r->db, r->sql, &term, &r->batch, e))
+        return false;
+    r->epoch = epoch;
+    return true;
 }
 
 /* One batch at the most, and when to come back. */
@@ -286,6 +293,7 @@ bool outbox_relay_start(const struct outbox_config *config, struct outbox_relay 
     r->sql = outbox_sql_of(config->schema);
     r->leader = config->leader;
     r->target = config->target;
+    r->epoch = NO_EPOCH;
     r->prng.state = prng_entropy();
     open_metrics(r, config->metrics);
     if (!httpc_new(REPLY_MAX, &r->http, e))

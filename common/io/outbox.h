@@ -10,7 +10,7 @@
  * cannot be delivered is tried again with backoff and does not hold up others.
  * Any number of replicas may relay one outbox: each leases rows before sending,
  * and no lock is held while sending.  Where only one is to act, the lease is
- * fenced.  What became of messages is written down all the same by whoever sent
+ * fenced, and who begins takes what the one before had leased.  What became of messages is written down all the same by whoever sent
  * them: it is so, whoever is primary now.
  *
  * Table <schema>.outbox: see migrations/.

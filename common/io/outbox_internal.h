@@ -17,7 +17,7 @@
 
 /*
  * Whoever takes a message has it to itself for this long.  After a crash in
- * between, its messages wait for as long.
+ * between, its messages wait for as long, or until the next one begins its term.
  */
 #define OUTBOX_LEASE_MS 10000
 
@@ -51,9 +51,17 @@ struct outbox_sql;
 /* CHECKs that the schema is one with an outbox. */
 const struct outbox_sql *outbox_sql_of(const char *schema);
 
-/* Takes what is due, oldest first, and leases it; fenced by the epoch, if there is a role. */
-MUST_CHECK bool outbox_lease(struct db *db, const struct outbox_sql *sql, const char *role,
-                             int64_t epoch, struct outbox_batch *ret, struct err *e);
+/* In whose name messages are taken. */
+struct outbox_term {
+    const char *role; /* NULL: any relay may take them, and the rest is of no account */
+    int64_t epoch;
+    bool begins; /* whoever took messages before takes none any more: their leases are over */
+};
+
+/* Takes what is due, oldest first, and leases it. */
+MUST_CHECK bool outbox_lease(struct db *db, const struct outbox_sql *sql,
+                             const struct outbox_term *term, struct outbox_batch *ret,
+                             struct err *e);
 
 /* Writes the verdicts down; messages that were replaced meanwhile stay as they are. */
 MUST_CHECK bool outbox_settle(struct db *db, const struct outbox_sql *sql,

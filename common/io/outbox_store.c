@@ -11,6 +11,7 @@
 struct outbox_sql {
     const char *schema;
     const char *put;
+    const char *end_leases;
     const char *lease;
     const char *delivered;
     const char *failed;
@@ -35,6 +36,13 @@ struct outbox_sql {
             "       parked_at = NULL, due_at = excluded.due_at,"                                  \
             "       created_at = CASE WHEN o.parked_at IS NULL"                                   \
             "                         THEN o.created_at ELSE excluded.created_at END",            \
+        .end_leases =                                                                             \
+            "WITH taken AS MATERIALIZED ("                                                        \
+            "  SELECT id FROM " schema_ ".outbox"                                                 \
+            "   WHERE parked_at IS NULL AND due_at > statement_timestamp()"                       \
+            "   ORDER BY id FOR UPDATE SKIP LOCKED)"                                              \
+            " UPDATE " schema_ ".outbox AS o SET due_at = statement_timestamp()"                  \
+            "   FROM taken WHERE o.id = taken.id",                                                \
         .lease =                                                                                  \
             "WITH due AS MATERIALIZED ("                                                          \
             "  SELECT id FROM " schema_ ".outbox"                                                 \
@@ -98,17 +106,25 @@ bool outbox_put(struct db_conn *c, const char *schema, const char *path, const c
 
 struct lease_tx {
     const struct outbox_sql *sql;
-    const char *role; /* NULL: not fenced */
-    int64_t epoch;
+    const struct outbox_term *term;
     struct db_rows *rows;
 };
+
+/* A message that was put off after a failure is not told from a leased one: it is tried once more. */
+static bool begin_term(struct db_conn *c, const struct lease_tx *tx, struct err *e)
+{
+    const struct outbox_term *t = tx->term;
+
+    return leader_fence(c, t->role, t->epoch, e) &&
+           (!t->begins || db_query(c, tx->sql->end_leases, DB_NO_ARGS, NULL, e));
+}
 
 static bool lease_tx(struct db_conn *c, void *arg, struct err *e)
 {
     struct lease_tx *tx = arg;
 
     tx->rows = db_rows_free(tx->rows); /* of an earlier try */
-    if (tx->role && !leader_fence(c, tx->role, tx->epoch, e))
+    if (tx->term->role && !begin_term(c, tx, e))
         return false;
     return db_query(c, tx->sql->lease, DB_ARGS(db_i64(OUTBOX_BATCH_MAX), db_i64(OUTBOX_LEASE_MS)),
                     &tx->rows, e);
@@ -126,10 +142,10 @@ static struct outbox_message message_of(const struct db_rows *rows, int row)
     };
 }
 
-bool outbox_lease(struct db *db, const struct outbox_sql *sql, const char *role, int64_t epoch,
+bool outbox_lease(struct db *db, const struct outbox_sql *sql, const struct outbox_term *term,
                   struct outbox_batch *ret, struct err *e)
 {
-    struct lease_tx tx = {.sql = sql, .role = role, .epoch = epoch};
+    struct lease_tx tx = {.sql = sql, .term = term};
 
     if (!db_tx(db, lease_tx, &tx, e)) {
         db_rows_free(tx.rows);

@@ -202,15 +202,24 @@ static void sender_done(struct sender *s)
     pg_db_free(s->fresh);
 }
 
-static struct outbox_relay *relay(struct sender *s)
+/* Who is the only one that sends has a leader that says so. */
+static struct outbox_relay *relay_of(struct sender *s, struct leader *leader)
 {
-    const struct outbox_config config = {
-        .db = s->db, .schema = "meta", .target = &s->target, .metrics = s->metrics};
+    const struct outbox_config config = {.db = s->db,
+                                         .schema = "meta",
+                                         .target = &s->target,
+                                         .metrics = s->metrics,
+                                         .leader = leader};
     struct outbox_relay *r = NULL;
     struct err e = {0};
 
     cr_assert(outbox_relay_start(&config, &r, &e), "%s", e.msg);
     return r;
+}
+
+static struct outbox_relay *relay(struct sender *s)
+{
+    return relay_of(s, NULL);
 }
 
 struct message {
@@ -543,7 +552,9 @@ Test(outbox, two_relays_share_the_work_and_send_nothing_twice)
 
 static bool lease(struct sender *s, int64_t epoch, struct outbox_batch *ret, struct err *e)
 {
-    return outbox_lease(s->db, outbox_sql_of("meta"), "a-role", epoch, ret, e);
+    const struct outbox_term term = {.role = "a-role", .epoch = epoch};
+
+    return outbox_lease(s->db, outbox_sql_of("meta"), &term, ret, e);
 }
 
 Test(outbox, a_relay_whose_epoch_is_over_takes_nothing)
@@ -589,6 +600,28 @@ Test(outbox, what_a_dead_relay_had_taken_is_due_again_when_its_lease_ends)
     outbox_batch_done(&batch);
     outbox_batch_done(&again);
     sender_done(&s);
+}
+
+/* More than a batch, which would not be due for an hour. */
+Test(outbox, who_alone_may_send_takes_at_once_what_a_dead_relay_had_taken)
+{
+    struct httpd *h = receive(0);
+    struct sender s = sender_to(httpd_port(h));
+    const struct leader_config config = {
+        .role = "a-role", .url = "", .alone = true, .prefix = "TEST", .metrics = s.metrics};
+    auto_leader struct leader *alone = NULL;
+    struct err e = {0};
+
+    put_many(&s, 3 * OUTBOX_BATCH_MAX);
+    pg_exec(s.conninfo, "UPDATE meta.outbox SET due_at = now() + interval '1 hour'");
+    cr_assert(leader_start(&config, &alone, &e), "%s", e.msg);
+    struct outbox_relay *r = relay_of(&s, alone);
+    await_empty(&s);
+
+    cr_expect_eq(receiver.count, 3 * OUTBOX_BATCH_MAX);
+    outbox_relay_stop(r);
+    sender_done(&s);
+    receiver_stop(h);
 }
 
 Test(outbox, survives_a_database_that_is_killed)
