@@ -10,8 +10,6 @@
 
 extern const char openapi_json[]; /* made of openapi/coordinator.yaml */
 
-CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
-
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct coordinator_app *app = arg;
@@ -96,7 +94,7 @@ int main(int argc, char **argv)
     if (!service_begin(argc, argv, &coordinator_config_table, &config, &status))
         return status;
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     if (!serve(&config, metrics, &e))
         return service_failed(&e);
     return 0;

@@ -13,12 +13,6 @@
 
 extern const char openapi_json[];
 
-static struct metrics *free_metrics(struct metrics *m)
-{
-    return metrics_free(m);
-}
-CLEANUP_DEFINE(metrics, struct metrics, free_metrics)
-
 /* No reason not to be asked: whoever asks is told what can be told. */
 static void show_doubt(const struct local_app *app, struct buf *out)
 {
@@ -175,7 +169,7 @@ int main(int argc, char **argv)
     if (!service_begin(argc, argv, &local_config_table, &app.config, &status))
         return status;
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     local_metrics_init(&app.metrics, metrics);
     if (!serve(&app, metrics, &e))
         return service_failed(&e);

@@ -11,8 +11,6 @@
 
 extern const char openapi_json[];
 
-CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
-
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct meta_app *app = arg;
@@ -112,7 +110,7 @@ int main(int argc, char **argv)
         return status;
     httpc_global_init();
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     if (!serve(&config, metrics, &e))
         return service_failed(&e);
     return 0;
