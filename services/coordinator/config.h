@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
-#include "common/base/num.h"
 
 struct coordinator_config {
     const char *address;
@@ -24,7 +23,3 @@ struct coordinator_config {
 };
 
 extern const struct config_table coordinator_config_table;
-
-/* What the table cannot say: the role is a name; ret_name is the setting, or the host's name. */
-MUST_CHECK bool coordinator_config_check(const struct coordinator_config *config,
-                                         char ret_name[NAME_SIZE], struct err *e);

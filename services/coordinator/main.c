@@ -48,14 +48,11 @@ static bool start_http(const struct coordinator_config *config, struct coordinat
 
 static bool serve(const struct coordinator_config *config, struct metrics *metrics, struct err *e)
 {
-    char name[NAME_SIZE];
     auto_standing struct standing *standing = standing_new();
     auto_starter struct starter *starter = NULL;
     auto_elector struct elector *elector = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
-    if (!log_level_set_name(config->log_level, e) || !coordinator_config_check(config, name, e))
-        return false;
     starter = starter_new(&(struct starter_config){.command = config->start_standby,
                                                    .missing_ms = config->standby_missing_ms,
                                                    .command_ms = START_STANDBY_MS,
@@ -63,7 +60,7 @@ static bool serve(const struct coordinator_config *config, struct metrics *metri
     const struct elector_config election = {
         .conninfo = config->db,
         .role = config->role,
-        .name = name,
+        .name = config->name,
         .rest_ms = config->rest_ms,
         .service_silent_ms = config->service_silent_ms,
         .standing = standing,
@@ -73,7 +70,7 @@ static bool serve(const struct coordinator_config *config, struct metrics *metri
     if (!elector_start(&election, &elector, e))
         return false;
     struct coordinator_app app = {
-        .role = config->role, .name = name, .standing = standing, .elector = elector};
+        .role = config->role, .name = config->name, .standing = standing, .elector = elector};
     if (!start_http(config, &app, metrics, &httpd, e))
         return false;
 

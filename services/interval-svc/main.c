@@ -1,6 +1,5 @@
 /* interval-svc: the windows of caps. */
 
-#include "common/base/log.h"
 #include "common/io/httpc.h"
 #include "common/io/service.h"
 #include "services/interval-svc/app.h"
@@ -85,8 +84,7 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
     struct interval_worker_config work = {
         .conninfo = config->db, .metrics = metrics, .retention_ms = config->retention_ms};
 
-    if (!log_level_set_name(config->log_level, e) ||
-        !replicas_parse("INTERVAL_LOCAL_URL", config->local_url, &locals, e) ||
+    if (!replicas_parse("INTERVAL_LOCAL_URL", config->local_url, &locals, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
         !zones_new(db, &zones, e) || !start_leader(config, metrics, &leader, e) ||

@@ -124,8 +124,7 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     auto_worker struct worker *ticker = NULL, *auditor = NULL, *trader = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
-    if (!log_level_set_name(app->config.log_level, e) ||
-        !peers_parse(app->config.dc, app->config.peers, &app->peers, e) ||
+    if (!peers_parse(app->config.dc, app->config.peers, &app->peers, e) ||
         !db_open(app->config.conninfo, app->config.db_conns_max, app->config.db_acquire_timeout_ms,
                  metrics, &db, e))
         return false;

@@ -1,6 +1,5 @@
 /* meta-svc: the definitions of caps. */
 
-#include "common/base/log.h"
 #include "common/io/httpc.h"
 #include "common/io/service.h"
 #include "services/meta-svc/app.h"
@@ -65,11 +64,7 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
     auto_meta_watch struct meta_watch *watch = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
-    if (!name_is_valid(config->dc))
-        return err_set(e, ERR_INVALID, "META_DC must be 1 to %d characters of A-Z a-z 0-9 . _ -",
-                       NAME_SIZE - 1);
-    if (!log_level_set_name(config->log_level, e) ||
-        !replicas_parse("META_INTERVAL_URL", config->interval_url, &intervals, e) ||
+    if (!replicas_parse("META_INTERVAL_URL", config->interval_url, &intervals, e) ||
         !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
                  e) ||
         !zones_new(db, &zones, e) || !start_relay(db, &intervals, metrics, &relay, e))

@@ -173,8 +173,7 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     init_metrics(&app->metrics, app->registry);
     app->refusals = refusals_new();
     app->run = (int64_t)(prng_entropy() & (uint64_t)UNITS_MAX);
-    if (!log_level_set_name(config->log_level, e) ||
-        !replicas_parse("REMOTE_LOCAL_URL", config->local_url, &app->locals, e) ||
+    if (!replicas_parse("REMOTE_LOCAL_URL", config->local_url, &app->locals, e) ||
         !replicas_parse("REMOTE_META_URL", config->meta_url, &app->metas, e) ||
         !remote_config_check(config, peers, &count, e) || !load_keys(app, peers, count, e))
         return false;

@@ -7,7 +7,7 @@
 #include "common/base/config.h"
 
 struct server_config {
-    const char *name; /* "": the host's name */
+    const char *name;
     const char *address;
     int64_t port;
     int64_t threads;
@@ -23,6 +23,3 @@ struct server_config {
 };
 
 extern const struct config_table server_config_table;
-
-/* What the table cannot say: fills in the name, checks it and the log level. */
-MUST_CHECK bool server_config_finish(struct server_config *config, struct err *e);

@@ -29,8 +29,6 @@ int main(int argc, char **argv)
 
     if (!service_begin(argc, argv, &server_config_table, &config, &status))
         return status;
-    if (!server_config_finish(&config, &e))
-        return service_failed(&e);
     httpc_global_init();
 
     auto_server_app struct server_app *app = NULL;

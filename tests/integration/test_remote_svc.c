@@ -396,7 +396,6 @@ static void side_begin(struct side *s, const struct side *o)
         .threads = 1,
         .connections_max = 100,
         .request_timeout_ms = 3000,
-        .log_level = "error",
         .broker = rabbit_url(s->broker),
         .peers = s->peers,
         .keys = keys_path,
