@@ -2,16 +2,7 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    CONFIG_TEXT("COORDINATOR_ADDRESS", struct coordinator_config, address,
-                "127.0.0.1", "numeric address to listen on"),
-    CONFIG_INT("COORDINATOR_PORT", struct coordinator_config, port,
-               "8086", 0, 65535, "port to listen on; 0 picks any"),
-    CONFIG_INT("COORDINATOR_THREADS", struct coordinator_config, threads,
-               "2", 1, 64, "threads that answer requests"),
-    CONFIG_INT("COORDINATOR_CONNECTIONS_MAX", struct coordinator_config, connections_max,
-               "100", 1, 100000, "open connections at most"),
-    CONFIG_INT("COORDINATOR_REQUEST_TIMEOUT_MS", struct coordinator_config, request_timeout_ms,
-               "3000", 100, 600000, "time for a client to send its request, ms"),
+    HTTPD_ROWS("COORDINATOR_", struct coordinator_config, http, "8086", "2", "100"),
     CONFIG_LOG_LEVEL("COORDINATOR_LOG_LEVEL", struct coordinator_config, log_level),
     CONFIG_SECRET("COORDINATOR_DB", struct coordinator_config, db,
                   NULL, "libpq conninfo of the data centre's database; directly, not through a pooler"),

@@ -5,13 +5,10 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/httpd.h"
 
 struct coordinator_config {
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
     const char *db;
     const char *role;

@@ -28,13 +28,8 @@ static bool start_http(const struct coordinator_config *config, struct coordinat
                        struct metrics *metrics, struct httpd **ret, struct err *e)
 {
     const struct httpd_config http = {
-        .service = coordinator_config_table.program,
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = coordinator_routes,
         .routes_count = coordinator_routes_count,
         .openapi = openapi_json,

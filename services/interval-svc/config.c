@@ -4,16 +4,7 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    CONFIG_TEXT("INTERVAL_ADDRESS", struct interval_config, address,
-                "127.0.0.1", "numeric address to listen on"),
-    CONFIG_INT("INTERVAL_PORT", struct interval_config, port,
-               "8082", 0, 65535, "port to listen on; 0 picks any"),
-    CONFIG_INT("INTERVAL_THREADS", struct interval_config, threads,
-               "2", 1, 256, "threads that answer requests"),
-    CONFIG_INT("INTERVAL_CONNECTIONS_MAX", struct interval_config, connections_max,
-               "1000", 1, 100000, "open connections at most"),
-    CONFIG_INT("INTERVAL_REQUEST_TIMEOUT_MS", struct interval_config, request_timeout_ms,
-               "3000", 100, 600000, "time for a client to send its request, ms"),
+    HTTPD_ROWS("INTERVAL_", struct interval_config, http, "8082", "2", "1000"),
     CONFIG_LOG_LEVEL("INTERVAL_LOG_LEVEL", struct interval_config, log_level),
     CONFIG_SECRET("INTERVAL_DB", struct interval_config, db,
                   NULL, "libpq conninfo of the data centre's database"),

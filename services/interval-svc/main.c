@@ -26,13 +26,8 @@ static bool start_http(const struct interval_config *config, struct interval_app
                        struct metrics *metrics, struct httpd **ret, struct err *e)
 {
     const struct httpd_config http = {
-        .service = interval_config_table.program,
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = interval_routes,
         .routes_count = interval_routes_count,
         .openapi = openapi_json,

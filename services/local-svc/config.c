@@ -2,21 +2,12 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    CONFIG_TEXT("LOCAL_ADDRESS", struct local_config, address,
-                "127.0.0.1", "numeric address to listen on"),
-    CONFIG_INT("LOCAL_PORT", struct local_config, port,
-               "8083", 0, 65535, "TCP port; 0 picks a free one"),
+    HTTPD_ROWS("LOCAL_", struct local_config, http, "8083", "2", "12000"),
+    CONFIG_LOG_LEVEL("LOCAL_LOG_LEVEL", struct local_config, log_level),
     CONFIG_NAME("LOCAL_DC", struct local_config, dc,
                 "local", "name of this data centre"),
     CONFIG_TEXT("LOCAL_PEERS", struct local_config, peers,
                 "", "names of the other data centres, comma separated"),
-    CONFIG_INT("LOCAL_THREADS", struct local_config, threads,
-               "2", 1, 64, "threads that serve HTTP"),
-    CONFIG_INT("LOCAL_CONNECTIONS_MAX", struct local_config, connections_max,
-               "12000", 1, 1000000, "open client connections"),
-    CONFIG_INT("LOCAL_REQUEST_TIMEOUT_MS", struct local_config, request_timeout_ms,
-               "3000", 10, 600000, "for a whole request to arrive, ms"),
-    CONFIG_LOG_LEVEL("LOCAL_LOG_LEVEL", struct local_config, log_level),
     CONFIG_SECRET("LOCAL_DB", struct local_config, conninfo,
                   NULL, "libpq conninfo of the database"),
     CONFIG_INT("LOCAL_DB_CONNS_MAX", struct local_config, db_conns_max,

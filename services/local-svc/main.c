@@ -46,13 +46,8 @@ static bool is_ready(void *arg, struct buf *out)
 static struct httpd_config http_settings(struct local_app *app, struct metrics *metrics)
 {
     return (struct httpd_config){
-        .service = local_config_table.program,
-        .address = app->config.address,
-        .port = app->config.port,
-        .threads = app->config.threads,
-        .connections_max = app->config.connections_max,
+        .settings = app->config.http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = app->config.request_timeout_ms,
         .routes = local_routes,
         .routes_count = local_routes_count,
         .openapi = openapi_json,

@@ -4,16 +4,7 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    CONFIG_TEXT("META_ADDRESS", struct meta_config, address,
-                "127.0.0.1", "numeric address to listen on"),
-    CONFIG_INT("META_PORT", struct meta_config, port,
-               "8081", 0, 65535, "port to listen on; 0 picks any"),
-    CONFIG_INT("META_THREADS", struct meta_config, threads,
-               "2", 1, 256, "threads that answer requests"),
-    CONFIG_INT("META_CONNECTIONS_MAX", struct meta_config, connections_max,
-               "1000", 1, 100000, "open connections at most"),
-    CONFIG_INT("META_REQUEST_TIMEOUT_MS", struct meta_config, request_timeout_ms,
-               "3000", 100, 600000, "time for a client to send its request, ms"),
+    HTTPD_ROWS("META_", struct meta_config, http, "8081", "2", "1000"),
     CONFIG_LOG_LEVEL("META_LOG_LEVEL", struct meta_config, log_level),
     CONFIG_SECRET("META_DB", struct meta_config, db,
                   NULL, "libpq conninfo of the data centre's database"),

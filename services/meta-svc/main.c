@@ -24,13 +24,8 @@ static bool start_http(const struct meta_config *config, struct meta_app *app,
                        struct metrics *metrics, struct httpd **ret, struct err *e)
 {
     const struct httpd_config http = {
-        .service = meta_config_table.program,
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = meta_routes,
         .routes_count = meta_routes_count,
         .openapi = openapi_json,

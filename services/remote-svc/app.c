@@ -142,13 +142,8 @@ static bool is_ready(void *arg, struct buf *out)
 static bool start_http(struct remote_app *app, const char *openapi, struct err *e)
 {
     const struct httpd_config config = {
-        .service = remote_config_table.program,
-        .address = app->config.address,
-        .port = app->config.port,
-        .threads = app->config.threads,
-        .connections_max = app->config.connections_max,
+        .settings = app->config.http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = app->config.request_timeout_ms,
         .routes = remote_routes,
         .routes_count = remote_routes_count,
         .openapi = openapi,

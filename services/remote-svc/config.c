@@ -8,19 +8,10 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
+    HTTPD_ROWS("REMOTE_", struct remote_config, http, "8084", "1", "100"),
+    CONFIG_LOG_LEVEL("REMOTE_LOG_LEVEL", struct remote_config, log_level),
     CONFIG_NAME("REMOTE_DC", struct remote_config, dc,
                 "local", "name of this data centre"),
-    CONFIG_TEXT("REMOTE_ADDRESS", struct remote_config, address,
-                "127.0.0.1", "numeric address to listen on"),
-    CONFIG_INT("REMOTE_PORT", struct remote_config, port,
-               "8084", 0, 65535, "TCP port; 0 picks a free one"),
-    CONFIG_INT("REMOTE_THREADS", struct remote_config, threads,
-               "1", 1, 64, "threads that serve HTTP"),
-    CONFIG_INT("REMOTE_CONNECTIONS_MAX", struct remote_config, connections_max,
-               "100", 1, 100000, "open client connections"),
-    CONFIG_INT("REMOTE_REQUEST_TIMEOUT_MS", struct remote_config, request_timeout_ms,
-               "3000", 10, 600000, "for a whole request to arrive, ms"),
-    CONFIG_LOG_LEVEL("REMOTE_LOG_LEVEL", struct remote_config, log_level),
     CONFIG_SECRET("REMOTE_BROKER", struct remote_config, broker,
                   "amqp://127.0.0.1", "this data centre's own broker, amqp[s]://user:password@host:port/vhost"),
     CONFIG_SECRET("REMOTE_PEERS", struct remote_config, peers,

@@ -4,18 +4,9 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    CONFIG_HOST_NAME("SERVER_NAME", struct server_config, name, "this server's name in accounts"),
-    CONFIG_TEXT("SERVER_ADDRESS", struct server_config, address,
-                "127.0.0.1", "numeric address to listen on"),
-    CONFIG_INT("SERVER_PORT", struct server_config, port,
-               "8085", 0, 65535, "port; 0: any"),
-    CONFIG_INT("SERVER_THREADS", struct server_config, threads,
-               "2", 1, 256, "threads that answer"),
-    CONFIG_INT("SERVER_CONNECTIONS_MAX", struct server_config, connections_max,
-               "1000", 1, 100000, "connections at once"),
-    CONFIG_INT("SERVER_REQUEST_TIMEOUT_MS", struct server_config, request_timeout_ms,
-               "3000", 100, 60000, "for a whole request to arrive"),
+    HTTPD_ROWS("SERVER_", struct server_config, http, "8085", "2", "1000"),
     CONFIG_LOG_LEVEL("SERVER_LOG_LEVEL", struct server_config, log_level),
+    CONFIG_HOST_NAME("SERVER_NAME", struct server_config, name, "this server's name in accounts"),
     CONFIG_TEXT("SERVER_LOCAL_URL", struct server_config, local_url,
                 "http://127.0.0.1:8083", "where local-svc is" REPLICAS_HELP),
     CONFIG_TEXT("SERVER_LEDGER", struct server_config, ledger,

@@ -5,15 +5,12 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/httpd.h"
 
 struct server_config {
-    const char *name;
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
+    const char *name;
     const char *local_url;
     const char *ledger;
     int64_t ledger_entries;

@@ -378,12 +378,11 @@ struct fake_local *fake_local_start(void)
     CHECK(f && pthread_mutex_init(&f->lock, NULL) == 0);
     f->metrics = metrics_new();
     const struct httpd_config config = {
-        .service = "fake-local",
-        .address = "127.0.0.1",
-        .threads = 2,
-        .connections_max = 100,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 2,
+                     .connections_max = 100,
+                     .request_timeout_ms = 3000},
         .body_max = 1 << 20,
-        .request_timeout_ms = 3000,
         .routes = routes,
         .routes_count = COUNT(routes),
         .arg = f,

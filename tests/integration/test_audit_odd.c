@@ -142,12 +142,11 @@ static void fake_start(struct fake *f, enum oddity oddity)
     *f = (struct fake){.oddity = oddity, .metrics = metrics_new()};
     cr_assert(pthread_mutex_init(&f->lock, NULL) == 0);
     const struct httpd_config config = {
-        .service = "fake",
-        .address = "127.0.0.1",
-        .threads = 2,
-        .connections_max = 10,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 2,
+                     .connections_max = 10,
+                     .request_timeout_ms = 3000},
         .body_max = 1000,
-        .request_timeout_ms = 3000,
         .routes = routes,
         .routes_count = COUNT(routes),
         .arg = f,

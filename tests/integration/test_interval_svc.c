@@ -810,12 +810,11 @@ static void fake_start(struct fake *f)
 
     *f = (struct fake){.mutex = PTHREAD_MUTEX_INITIALIZER, .metrics = metrics_new()};
     const struct httpd_config config = {
-        .service = "local-svc",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 10,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 1,
+                     .connections_max = 10,
+                     .request_timeout_ms = 3000},
         .body_max = 10000,
-        .request_timeout_ms = 3000,
         .routes = routes,
         .routes_count = COUNT(routes),
         .arg = f,

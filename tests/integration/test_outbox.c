@@ -112,13 +112,12 @@ static struct httpd *receive(int64_t port)
 {
     receiver.metrics = metrics_new();
     const struct httpd_config config = {
-        .service = "receiver",
-        .address = "127.0.0.1",
-        .port = port,
-        .threads = 2,
-        .connections_max = 64,
+        .settings = {.address = "127.0.0.1",
+                     .port = port,
+                     .threads = 2,
+                     .connections_max = 64,
+                     .request_timeout_ms = 10000},
         .body_max = 65536,
-        .request_timeout_ms = 10000,
         .routes = routes,
         .routes_count = sizeof(routes) / sizeof(routes[0]),
         .openapi = "{}",

@@ -59,12 +59,11 @@ static const struct httpd_route routes[] = {
 static struct httpd *start_fake(struct metrics *metrics, char url[64])
 {
     const struct httpd_config config = {
-        .service = "fake",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 20,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 1,
+                     .connections_max = 20,
+                     .request_timeout_ms = 3000},
         .body_max = 1000,
-        .request_timeout_ms = 3000,
         .routes = routes,
         .routes_count = sizeof(routes) / sizeof(routes[0]),
         .openapi = "{}",
@@ -142,10 +141,10 @@ Test(remote_standby, has_no_connections_until_it_is_primary_and_none_afterwards,
     cr_assert(f != NULL && fputs("east k1 " KEY "\nwest k1 " KEY "\n", f) >= 0 && fclose(f) == 0);
     const struct remote_config config = {
         .dc = "east",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 100,
-        .request_timeout_ms = 3000,
+        .http = {.address = "127.0.0.1",
+                 .threads = 1,
+                 .connections_max = 100,
+                 .request_timeout_ms = 3000},
         .broker = rabbit_url(broker),
         .peers = peers,
         .keys = keys,

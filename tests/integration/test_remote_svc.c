@@ -279,12 +279,11 @@ static void fake_start(struct fake *f, const char *peer)
     f->metrics = metrics_new();
     cr_assert(pthread_mutex_init(&f->lock, NULL) == 0);
     const struct httpd_config config = {
-        .service = "fake",
-        .address = "127.0.0.1",
-        .threads = 4,
-        .connections_max = 100,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 4,
+                     .connections_max = 100,
+                     .request_timeout_ms = 3000},
         .body_max = 2 << 20,
-        .request_timeout_ms = 3000,
         .routes = fake_routes,
         .routes_count = sizeof(fake_routes) / sizeof(fake_routes[0]),
         .arg = f,
@@ -392,10 +391,10 @@ static void side_begin(struct side *s, const struct side *o)
     fake_start(&s->fake, o->dc);
     s->config = (struct remote_config){
         .dc = s->dc,
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 100,
-        .request_timeout_ms = 3000,
+        .http = {.address = "127.0.0.1",
+                 .threads = 1,
+                 .connections_max = 100,
+                 .request_timeout_ms = 3000},
         .broker = rabbit_url(s->broker),
         .peers = s->peers,
         .keys = keys_path,

@@ -84,12 +84,11 @@ static void fake_start(struct fake *f, const char *answer)
     atomic_store(&f->status, 200);
     f->metrics = metrics_new();
     const struct httpd_config config = {
-        .service = "coordinator",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 10,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 1,
+                     .connections_max = 10,
+                     .request_timeout_ms = 3000},
         .body_max = 100,
-        .request_timeout_ms = 3000,
         .routes = routes,
         .routes_count = 1,
         .openapi = "{}",
