@@ -6,12 +6,7 @@
 static const struct config_row rows[] = {
     HTTPD_ROWS("INTERVAL_", struct interval_config, http, "8082", "2", "1000"),
     CONFIG_LOG_LEVEL("INTERVAL_LOG_LEVEL", struct interval_config, log_level),
-    CONFIG_SECRET("INTERVAL_DB", struct interval_config, db,
-                  NULL, "libpq conninfo of the data centre's database"),
-    CONFIG_INT("INTERVAL_DB_CONNS_MAX", struct interval_config, db_conns_max,
-               "8", 1, 256, "database connections at most"),
-    CONFIG_INT("INTERVAL_DB_ACQUIRE_TIMEOUT_MS", struct interval_config, db_acquire_timeout_ms,
-               "500", 1, 60000, "wait for a database connection, then 503, ms"),
+    DB_POOL_ROWS("INTERVAL_", struct interval_config, db, 1),
     CONFIG_TEXT("INTERVAL_LOCAL_URL", struct interval_config, local_url,
                 "http://127.0.0.1:8083", "where local-svc is" REPLICAS_HELP),
     CONFIG_TEXT("INTERVAL_COORDINATOR_URL", struct interval_config, coordinator_url,

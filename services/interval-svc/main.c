@@ -77,12 +77,11 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
     auto_interval_worker struct interval_worker *worker = NULL;
     auto_httpd struct httpd *httpd = NULL;
     struct interval_worker_config work = {
-        .conninfo = config->db, .metrics = metrics, .retention_ms = config->retention_ms};
+        .conninfo = config->db.conninfo, .metrics = metrics, .retention_ms = config->retention_ms};
 
     if (!replicas_parse("INTERVAL_LOCAL_URL", config->local_url, &locals, e) ||
-        !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
-                 e) ||
-        !zones_new(db, &zones, e) || !start_leader(config, metrics, &leader, e) ||
+        !db_open(&config->db, metrics, &db, e) || !zones_new(db, &zones, e) ||
+        !start_leader(config, metrics, &leader, e) ||
         !start_relay(db, &locals, leader, metrics, &relay, e))
         return false;
     work.db = db;

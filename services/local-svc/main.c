@@ -74,7 +74,7 @@ static struct watch_config watch_settings(const struct local_app *app)
 {
     return (struct watch_config){
         .db = app->db,
-        .conninfo = app->config.conninfo,
+        .conninfo = app->config.db.conninfo,
         .channel = STORE_CHANNEL,
         .load = watch_load_windows,
         .member = "windows",
@@ -88,7 +88,7 @@ static struct watch_config rows_settings(const struct local_app *app)
 {
     return (struct watch_config){
         .db = app->db,
-        .conninfo = app->config.conninfo,
+        .conninfo = app->config.db.conninfo,
         .channel = STORE_ROWS_CHANNEL,
         .load = watch_load_rows,
         .member = "rows",
@@ -120,8 +120,7 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     auto_httpd struct httpd *httpd = NULL;
 
     if (!peers_parse(app->config.dc, app->config.peers, &app->peers, e) ||
-        !db_open(app->config.conninfo, app->config.db_conns_max, app->config.db_acquire_timeout_ms,
-                 metrics, &db, e))
+        !db_open(&app->config.db, metrics, &db, e))
         return false;
     app->db = db;
     app->witness = witness;

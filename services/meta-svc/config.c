@@ -6,12 +6,7 @@
 static const struct config_row rows[] = {
     HTTPD_ROWS("META_", struct meta_config, http, "8081", "2", "1000"),
     CONFIG_LOG_LEVEL("META_LOG_LEVEL", struct meta_config, log_level),
-    CONFIG_SECRET("META_DB", struct meta_config, db,
-                  NULL, "libpq conninfo of the data centre's database"),
-    CONFIG_INT("META_DB_CONNS_MAX", struct meta_config, db_conns_max,
-               "8", 1, 256, "database connections at most"),
-    CONFIG_INT("META_DB_ACQUIRE_TIMEOUT_MS", struct meta_config, db_acquire_timeout_ms,
-               "500", 1, 60000, "wait for a database connection, then 503, ms"),
+    DB_POOL_ROWS("META_", struct meta_config, db, 1),
     CONFIG_TEXT("META_INTERVAL_URL", struct meta_config, interval_url,
                 "http://127.0.0.1:8082", "where interval-svc is" REPLICAS_HELP),
     CONFIG_NAME("META_DC", struct meta_config, dc,

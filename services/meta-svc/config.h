@@ -5,14 +5,13 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/db.h"
 #include "common/io/httpd.h"
 
 struct meta_config {
     struct httpd_settings http;
     const char *log_level;
-    const char *db;
-    int64_t db_conns_max;
-    int64_t db_acquire_timeout_ms;
+    struct db_pool_settings db;
     const char *interval_url;
     const char *dc;
     int64_t watchers_max;

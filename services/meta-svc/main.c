@@ -60,9 +60,8 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
     auto_httpd struct httpd *httpd = NULL;
 
     if (!replicas_parse("META_INTERVAL_URL", config->interval_url, &intervals, e) ||
-        !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
-                 e) ||
-        !zones_new(db, &zones, e) || !start_relay(db, &intervals, metrics, &relay, e))
+        !db_open(&config->db, metrics, &db, e) || !zones_new(db, &zones, e) ||
+        !start_relay(db, &intervals, metrics, &relay, e))
         return false;
 
     struct meta_app app = {
@@ -78,7 +77,7 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
                                "refused because an earlier one is missing",
                                "outcome"),
     };
-    if (!meta_watch_start(&app.here, config->db, config->watchers_max, &watch, e))
+    if (!meta_watch_start(&app.here, config->db.conninfo, config->watchers_max, &watch, e))
         return false;
     app.watch = watch;
     if (!start_http(config, &app, metrics, &httpd, e))

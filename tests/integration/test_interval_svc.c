@@ -44,7 +44,8 @@ static struct world world_new(const char *now)
 
     w.conninfo = pg_conninfo_of(w.pg);
     log_level_set(LOG_ERROR);
-    cr_assert(db_open(w.conninfo, 4, 5000, NULL, &w.db, &e), "%s", e.msg);
+    cr_assert(db_open(&(struct db_pool_settings){w.conninfo, 4, 5000}, NULL, &w.db, &e), "%s",
+              e.msg);
     const struct interval_worker_config config = {
         .db = w.db, .conninfo = w.conninfo, .metrics = w.metrics, .retention_ms = WEEK_MS};
     cr_assert(interval_worker_new(&config, &w.worker, &e), "%s", e.msg);

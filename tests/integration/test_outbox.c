@@ -181,7 +181,7 @@ static struct sender sender_on(const char *conninfo, int64_t port)
 
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%lld", (long long)port);
     cr_assert(replicas_parse("target", url, &s.target, &e), "%s", e.msg);
-    cr_assert(db_open(conninfo, 4, 5000, NULL, &s.db, &e), "%s", e.msg);
+    cr_assert(db_open(&(struct db_pool_settings){conninfo, 4, 5000}, NULL, &s.db, &e), "%s", e.msg);
     return s;
 }
 
