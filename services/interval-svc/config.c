@@ -9,10 +9,7 @@ static const struct config_row rows[] = {
     DB_POOL_ROWS("INTERVAL_", struct interval_config, db, 1),
     CONFIG_TEXT("INTERVAL_LOCAL_URL", struct interval_config, local_url,
                 "http://127.0.0.1:8083", "where local-svc is" REPLICAS_HELP),
-    CONFIG_TEXT("INTERVAL_COORDINATOR_URL", struct interval_config, coordinator_url,
-                "", "the coordinator beside this replica, http://127.0.0.1:8086; empty: none"),
-    CONFIG_INT("INTERVAL_ALONE", struct interval_config, alone,
-               "0", 0, 1, "1: the only replica, which acts without a coordinator; without either none acts"),
+    LEADER_ROWS("INTERVAL_", struct interval_config, leader),
     CONFIG_INT("INTERVAL_RETENTION_MS", struct interval_config, retention_ms,
                "604800000", 0, 31622400000, "calendar time that windows are kept after their end, ms"),
 };

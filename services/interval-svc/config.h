@@ -7,14 +7,14 @@
 #include "common/base/config.h"
 #include "common/io/db.h"
 #include "common/io/httpd.h"
+#include "common/io/leader.h"
 
 struct interval_config {
     struct httpd_settings http;
     const char *log_level;
     struct db_pool_settings db;
     const char *local_url;
-    const char *coordinator_url;
-    int64_t alone;
+    struct leader_settings leader;
     int64_t retention_ms;
 };
 

@@ -44,9 +44,8 @@ static bool start_leader(const struct interval_config *config, struct metrics *m
 {
     const struct leader_config leadership = {
         .role = INTERVAL_ROLE,
-        .url = config->coordinator_url,
-        .alone = config->alone,
-        .prefix = "INTERVAL",
+        .settings = config->leader,
+        .prefix = interval_config_table.prefix,
         .metrics = metrics,
     };
 

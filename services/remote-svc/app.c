@@ -95,9 +95,8 @@ static bool start_leader(struct remote_app *app, struct err *e)
 {
     const struct leader_config config = {
         .role = "remote-svc",
-        .url = app->config.coordinator_url,
-        .alone = app->config.alone,
-        .prefix = "REMOTE",
+        .settings = app->config.leader,
+        .prefix = remote_config_table.prefix,
         .metrics = app->registry,
     };
 

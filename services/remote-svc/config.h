@@ -8,6 +8,7 @@
 #include "common/base/config.h"
 #include "common/base/num.h"
 #include "common/io/httpd.h"
+#include "common/io/leader.h"
 
 #define REMOTE_PEERS_MAX 31
 #define REMOTE_URL_SIZE 512
@@ -21,8 +22,7 @@ struct remote_config {
     const char *keys;
     const char *ca;
     const char *local_url, *meta_url;
-    const char *coordinator_url;
-    int64_t alone;
+    struct leader_settings leader;
     int64_t resend_ms, sync_ms;
     int64_t lost_ms;
     int64_t queue_rows_max;
