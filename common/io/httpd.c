@@ -211,6 +211,8 @@ bool httpd_start(const struct httpd_config *config, struct httpd **ret, struct e
         !daemon_start(h, e))
         return false;
     h->port = port_of(h->listen_fd);
+    log_event(LOG_INFO, "http.listening", log_str("address", config->settings.address),
+              log_i64("port", h->port));
     *ret = TAKE(h);
     return true;
 }

@@ -1,6 +1,5 @@
 /* coordinator: which replica of a service acts. */
 
-#include "common/base/log.h"
 #include "common/io/service.h"
 #include "services/coordinator/app.h"
 #include "services/coordinator/config.h"
@@ -69,7 +68,6 @@ static bool serve(const struct coordinator_config *config, struct metrics *metri
     if (!start_http(config, &app, metrics, &httpd, e))
         return false;
 
-    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
     service_wait();
     httpd_drain(httpd);
     /* Who asks meanwhile is told not to act any more. */

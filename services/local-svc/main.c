@@ -139,7 +139,6 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
         !httpd_start(&http, &httpd, e))
         return false;
 
-    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
     service_wait();
     httpd_drain(httpd);
     /* All at once: while the database is silent, each may have to wait for what it has begun. */

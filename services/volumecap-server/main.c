@@ -34,8 +34,6 @@ int main(int argc, char **argv)
     auto_server_app struct server_app *app = NULL;
     if (!server_app_start(&config, openapi_json, refused, &app, &e))
         return service_failed(&e);
-    log_event(LOG_INFO, "service.started", log_str("server", config.name),
-              log_i64("port", httpd_port(app->httpd)));
     service_wait();
     app = server_app_stop(app);
     log_event(LOG_INFO, "service.stopped");
