@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/config.h"
 #include "common/base/err.h"
@@ -141,8 +142,11 @@ int64_t db_get_i64(const struct db_rows *rows, int row, int column); /* CHECKs t
 bool db_get_bool(const struct db_rows *rows, int row, int column);
 const char *db_get_text(const struct db_rows *rows, int row, int column); /* borrowed */
 
-/* Is the database there, and does it take writes?  For /readyz; a short query, bounded. */
+/* Is the database there, and does it take writes?  A short query, bounded. */
 MUST_CHECK bool db_ping(struct db *db, struct err *e);
+
+/* The same for /readyz?verbose: appends a line "database: ok", or why not. */
+bool db_is_ready(struct db *db, struct buf *out);
 
 /*
  * One connection for what lives and dies with its session: advisory locks.

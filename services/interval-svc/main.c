@@ -13,10 +13,8 @@ extern const char openapi_json[];
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct interval_app *app = arg;
-    struct err e;
-    bool ok = db_ping(app->db, &e);
+    bool ok = db_is_ready(app->db, out);
 
-    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
     /* A standby is ready; one that can never become primary is a mistake that must show. */
     leader_describe(app->leader, out);
     return ok && leader_is_configured(app->leader);

@@ -34,10 +34,8 @@ static void show_doubt(const struct local_app *app, struct buf *out)
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct local_app *app = arg;
-    struct err e = {0};
-    bool ok = db_ping(app->db, &e);
+    bool ok = db_is_ready(app->db, out);
 
-    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
     if (ok)
         show_doubt(app, out);
     return ok;

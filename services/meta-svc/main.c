@@ -13,11 +13,8 @@ extern const char openapi_json[];
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct meta_app *app = arg;
-    struct err e;
-    bool ok = db_ping(app->here.db, &e);
 
-    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
-    return ok;
+    return db_is_ready(app->here.db, out);
 }
 
 static bool start_http(const struct meta_config *config, struct meta_app *app,
