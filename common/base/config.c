@@ -8,6 +8,8 @@
 #include "common/base/log.h"
 #include "common/base/num.h"
 
+#define HOST_NAME_SIZE 256
+
 static int64_t *int_of(const struct config_row *row, void *config)
 {
     return (int64_t *)(void *)((char *)config + row->offset);
@@ -18,6 +20,28 @@ static const char **text_of(const struct config_row *row, void *config)
     return (const char **)(void *)((char *)config + row->offset);
 }
 
+/* It lives as long as the process, like the environment that the other texts are in. */
+static const char *host_name(void)
+{
+    static char name[HOST_NAME_SIZE];
+
+    (void)gethostname(name, sizeof(name) - 1);
+    return name;
+}
+
+static bool load_text(const struct config_row *row, const char *value, const char **ret,
+                      struct err *e)
+{
+    const bool is_name = row->kind == CONFIG_KIND_NAME || row->kind == CONFIG_KIND_HOST_NAME;
+
+    if (row->kind == CONFIG_KIND_HOST_NAME && value[0] == '\0')
+        value = host_name();
+    if (is_name && !name_check(row->env, value, e))
+        return false;
+    *ret = value;
+    return true;
+}
+
 static bool load_row(const struct config_row *row, void *config, struct err *e)
 {
     const char *value = getenv(row->env);
@@ -26,13 +50,10 @@ static bool load_row(const struct config_row *row, void *config, struct err *e)
         return err_set(e, ERR_INVALID, "%s is required: %s", row->env, row->what);
     if (value == NULL)
         value = row->dflt;
-    if (row->kind != CONFIG_INT) {
-        *text_of(row, config) = value;
-        return true;
-    }
-    if (!num_parse_i64(value, row->min, row->max, int_of(row, config), e))
-        return err_while(e, "%s", row->env);
-    return true;
+    if (row->kind != CONFIG_KIND_INT)
+        return load_text(row, value, text_of(row, config), e);
+    return num_parse_i64(value, row->min, row->max, int_of(row, config), e) ||
+           err_while(e, "%s", row->env);
 }
 
 static bool is_known(const struct config_table *t, const char *name, size_t len)
@@ -67,9 +88,9 @@ bool config_load(const struct config_table *t, void *ret, struct err *e)
 static void help_row(const struct config_row *row, FILE *out)
 {
     (void)fprintf(out, "  %s\n      %s\n      ", row->env, row->what);
-    if (row->kind == CONFIG_INT)
+    if (row->kind == CONFIG_KIND_INT)
         (void)fprintf(out, "%lld to %lld; ", (long long)row->min, (long long)row->max);
-    if (row->kind == CONFIG_SECRET)
+    if (row->kind == CONFIG_KIND_SECRET)
         (void)fprintf(out, "never logged; ");
     if (row->dflt != NULL)
         (void)fprintf(out, "default \"%s\"\n", row->dflt);
@@ -86,19 +107,23 @@ void config_help(const struct config_table *t, FILE *out)
         help_row(&t->rows[i], out);
 }
 
+static const char *text_in(const struct config_row *row, const void *config)
+{
+    const char *text = NULL;
+
+    memcpy(&text, (const char *)config + row->offset, sizeof(text));
+    return text;
+}
+
 static struct log_kv value_of(const struct config_row *row, const void *config)
 {
-    const char *at = (const char *)config + row->offset;
-    const char *text = NULL;
     int64_t number = 0;
 
-    if (row->kind == CONFIG_SECRET)
+    if (row->kind == CONFIG_KIND_SECRET)
         return log_str("value", "***");
-    if (row->kind == CONFIG_TEXT) {
-        memcpy(&text, at, sizeof(text));
-        return log_str("value", text);
-    }
-    memcpy(&number, at, sizeof(number));
+    if (row->kind != CONFIG_KIND_INT)
+        return log_str("value", text_in(row, config));
+    memcpy(&number, (const char *)config + row->offset, sizeof(number));
     return log_i64("value", number);
 }
 
@@ -107,4 +132,13 @@ void config_log(const struct config_table *t, const void *config)
     for (size_t i = 0; i < t->count; i++)
         log_event(LOG_INFO, "config.setting", log_str("name", t->rows[i].env),
                   value_of(&t->rows[i], config));
+}
+
+bool config_set_log_level(const struct config_table *t, const void *config, struct err *e)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->rows[i].kind == CONFIG_KIND_LOG_LEVEL &&
+            !log_level_set_name(text_in(&t->rows[i], config), e))
+            return err_while(e, "%s", t->rows[i].env);
+    return true;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
+#include "common/base/cleanup.h"
 
 struct metrics;
 struct metric;
@@ -27,6 +28,8 @@ enum metric_kind {
 
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
+CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
+#define auto_metrics CLEANUP(metrics)
 
 /*
  * Registers a metric.  `labels` are label names joined by commas, at most 3,

@@ -58,6 +58,11 @@ bool name_is_valid(const char *text)
     return len >= 1 && len < NAME_SIZE && strspn(text, allowed) == len;
 }
 
+bool name_check(const char *what, const char *text, struct err *e)
+{
+    return name_is_valid(text) || err_set(e, ERR_INVALID, "%s must be " NAME_RULE, what);
+}
+
 uint64_t hash_text(const char *text)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);

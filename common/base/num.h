@@ -44,9 +44,13 @@ MUST_CHECK bool num_parse_i64(const char *text, int64_t min, int64_t max, int64_
 MUST_CHECK bool time_parse(const char *text, int64_t *ret_ms, struct err *e);
 void time_format(int64_t ms, char ret[TIME_TEXT_SIZE]);
 
-/* Caps' and servers' names: [A-Za-z0-9._-]{1,64}. */
+/* Names of caps, servers, data centres and the like. */
 #define NAME_SIZE 65
+#define NAME_RULE "1 to 64 characters of A-Z a-z 0-9 . _ -"
 bool name_is_valid(const char *text);
+
+/* ERR_INVALID, with `what` in front, unless it is a name. */
+MUST_CHECK bool name_check(const char *what, const char *text, struct err *e);
 
 /* 64 bits of FNV-1a, for spreading keys over shards; never for security. */
 uint64_t hash_text(const char *text);

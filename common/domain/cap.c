@@ -97,7 +97,7 @@ static bool is_zone_form(const char *zone)
 bool cap_validate(const struct cap *c, struct err *e)
 {
     if (!name_is_valid(c->id))
-        return err_at(e, "/id", "must be 1 to %d characters of A-Z a-z 0-9 . _ -", NAME_SIZE - 1);
+        return err_at(e, "/id", "must be " NAME_RULE);
     if (c->interval < 0 || c->interval >= CAP_INTERVAL_COUNT)
         return err_at(e, "/interval", "must be one of: single hour day week month");
     if (!check_ranges(c, e))

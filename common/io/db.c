@@ -124,3 +124,12 @@ bool db_ping(struct db *db, struct err *e)
     db_release(db, c);
     return ok;
 }
+
+bool db_is_ready(struct db *db, struct buf *out)
+{
+    struct err e;
+    bool ok = db_ping(db, &e);
+
+    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
+    return ok;
+}

@@ -17,7 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/config.h"
 #include "common/base/err.h"
 #include "common/base/metric.h"
 
@@ -25,9 +27,28 @@ struct db;
 struct db_conn;
 struct db_rows;
 
+/* What an operator sets. */
+struct db_pool_settings {
+    const char *conninfo;
+    int64_t conns_max;
+    int64_t acquire_timeout_ms; /* then ERR_UNAVAILABLE */
+};
+
+/* Their rows: DB_POOL_ROWS("LOCAL_", struct local_config, db, 3), of which 3 is the least
+ * number of connections. */
+/* clang-format off */
+#define DB_POOL_ROWS(prefix, type, member, conns_min)                                              \
+    CONFIG_SECRET(prefix "DB", type, member.conninfo,                                              \
+                  NULL, "libpq conninfo of the data centre's database"),                           \
+    CONFIG_INT(prefix "DB_CONNS_MAX", type, member.conns_max,                                      \
+               "8", conns_min, 256, "database connections at most, besides those that listen"),    \
+    CONFIG_INT(prefix "DB_ACQUIRE_TIMEOUT_MS", type, member.acquire_timeout_ms,                    \
+               "500", 1, 60000, "wait for a database connection, then 503, ms")
+/* clang-format on */
+
 /* `metrics` may be NULL.  Does not connect: that happens on first use. */
-MUST_CHECK bool db_open(const char *conninfo, int64_t conns_max, int64_t acquire_timeout_ms,
-                        struct metrics *metrics, struct db **ret, struct err *e);
+MUST_CHECK bool db_open(const struct db_pool_settings *settings, struct metrics *metrics,
+                        struct db **ret, struct err *e);
 struct db *db_close(struct db *db);
 CLEANUP_DEFINE(db, struct db, db_close)
 #define auto_db CLEANUP(db)
@@ -121,8 +142,11 @@ int64_t db_get_i64(const struct db_rows *rows, int row, int column); /* CHECKs t
 bool db_get_bool(const struct db_rows *rows, int row, int column);
 const char *db_get_text(const struct db_rows *rows, int row, int column); /* borrowed */
 
-/* Is the database there, and does it take writes?  For /readyz; a short query, bounded. */
+/* Is the database there, and does it take writes?  A short query, bounded. */
 MUST_CHECK bool db_ping(struct db *db, struct err *e);
+
+/* The same for /readyz?verbose: appends a line "database: ok", or why not. */
+bool db_is_ready(struct db *db, struct buf *out);
 
 /*
  * One connection for what lives and dies with its session: advisory locks.

@@ -52,10 +52,10 @@ static void init_lock(struct db *db)
     pthread_condattr_destroy(&monotonic);
 }
 
-bool db_open(const char *conninfo, int64_t conns_max, int64_t acquire_timeout_ms,
-             struct metrics *metrics, struct db **ret, struct err *e)
+bool db_open(const struct db_pool_settings *settings, struct metrics *metrics, struct db **ret,
+             struct err *e)
 {
-    CHECK(conns_max >= 1 && acquire_timeout_ms >= 1);
+    CHECK(settings->conns_max >= 1 && settings->acquire_timeout_ms >= 1);
 
     struct db *new = calloc(1, sizeof(*new));
     if (!new)
@@ -63,12 +63,12 @@ bool db_open(const char *conninfo, int64_t conns_max, int64_t acquire_timeout_ms
     init_lock(new);
     auto_db struct db *db = new;
     db->prng.state = prng_entropy();
-    db->conns_max = conns_max;
-    db->acquire_timeout_ms = acquire_timeout_ms;
-    db->idle = calloc((size_t)conns_max, sizeof(struct db_conn *));
+    db->conns_max = settings->conns_max;
+    db->acquire_timeout_ms = settings->acquire_timeout_ms;
+    db->idle = calloc((size_t)settings->conns_max, sizeof(struct db_conn *));
     if (!db->idle)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    if (!db_settings_new(conninfo, &db->settings, e))
+    if (!db_settings_new(settings->conninfo, &db->settings, e))
         return false;
     open_metrics(db, metrics);
     *ret = TAKE(db);

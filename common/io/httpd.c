@@ -22,7 +22,7 @@
 
 /* ---- the listening socket: ours, so that a failure has a reason */
 
-static bool resolve(const struct httpd_config *c, struct addrinfo **ret, struct err *e)
+static bool resolve(const struct httpd_settings *s, struct addrinfo **ret, struct err *e)
 {
     const struct addrinfo hints = {
         .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
@@ -30,10 +30,10 @@ static bool resolve(const struct httpd_config *c, struct addrinfo **ret, struct 
     };
     char port[12];
 
-    (void)snprintf(port, sizeof(port), "%d", (int)c->port);
-    int error = getaddrinfo(c->address, port, &hints, ret);
+    (void)snprintf(port, sizeof(port), "%d", (int)s->port);
+    int error = getaddrinfo(s->address, port, &hints, ret);
     if (error != 0)
-        return err_set(e, ERR_INVALID, "%s is no address: %s", c->address, gai_strerror(error));
+        return err_set(e, ERR_INVALID, "%s is no address: %s", s->address, gai_strerror(error));
     return true;
 }
 
@@ -49,15 +49,16 @@ static bool listen_on(struct httpd *h, struct err *e)
 {
     struct addrinfo *at = NULL;
 
-    if (!resolve(&h->config, &at, e))
+    if (!resolve(&h->config.settings, &at, e))
         return false;
     h->listen_fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool ok = h->listen_fd >= 0 && bind_and_listen(h->listen_fd, at);
     int error = errno;
     freeaddrinfo(at);
     if (!ok)
-        return err_set(e, ERR_UNAVAILABLE, "cannot listen on %s port %lld: %s", h->config.address,
-                       (long long)h->config.port, strerror(error));
+        return err_set(e, ERR_UNAVAILABLE, "cannot listen on %s port %lld: %s",
+                       h->config.settings.address, (long long)h->config.settings.port,
+                       strerror(error));
     return true;
 }
 
@@ -82,7 +83,8 @@ static void conn_open(struct httpd *h, struct MHD_Connection *connection, void *
     struct httpd_conn *conn = calloc(1, sizeof(*conn));
 
     if (conn)
-        conn->slot = httpd_reaper_add(h->reaper, fd, clk_now_ms() + h->config.request_timeout_ms);
+        conn->slot =
+            httpd_reaper_add(h->reaper, fd, clk_now_ms() + h->config.settings.request_timeout_ms);
     if (!conn || !conn->slot) {
         free(conn);
         (void)shutdown(fd, SHUT_RDWR); /* without a deadline it is not served */
@@ -139,13 +141,13 @@ static unsigned pool_size(int64_t threads)
  */
 static bool daemon_start(struct httpd *h, struct err *e)
 {
-    const struct httpd_config *c = &h->config;
+    const struct httpd_settings *s = &h->config.settings;
 
     h->daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         httpd_call_step, h, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        h->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, pool_size(c->threads),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_i64(c->connections_max, c->threads),
+        h->listen_fd, MHD_OPTION_THREAD_POOL_SIZE, pool_size(s->threads),
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)max_i64(s->connections_max, s->threads),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(HTTPD_IDLE_MS / 1000), MHD_OPTION_URI_LOG_CALLBACK, httpd_call_new, h,
         MHD_OPTION_NOTIFY_COMPLETED, httpd_call_end, h, MHD_OPTION_NOTIFY_CONNECTION, conn_notify,
@@ -195,7 +197,9 @@ bool httpd_start(const struct httpd_config *config, struct httpd **ret, struct e
 {
     auto_httpd struct httpd *h = calloc(1, sizeof(*h));
 
-    CHECK(config->metrics && config->request_timeout_ms > 0 && config->body_max > 0);
+    const int64_t timeout_ms = config->settings.request_timeout_ms;
+
+    CHECK(config->metrics && timeout_ms > 0 && config->body_max > 0);
     if (!h)
         return err_set(e, ERR_INTERNAL, "out of memory");
     h->config = *config;
@@ -203,11 +207,12 @@ bool httpd_start(const struct httpd_config *config, struct httpd **ret, struct e
     atomic_init(&h->id_state, prng_entropy());
     metrics_register(h);
     if (!routes_copy(h, e) || !listen_on(h, e) ||
-        !httpd_reaper_start(reaper_period_ms(config->request_timeout_ms), h->metrics.reaped,
-                            &h->reaper, e) ||
+        !httpd_reaper_start(reaper_period_ms(timeout_ms), h->metrics.reaped, &h->reaper, e) ||
         !daemon_start(h, e))
         return false;
     h->port = port_of(h->listen_fd);
+    log_event(LOG_INFO, "http.listening", log_str("address", config->settings.address),
+              log_i64("port", h->port));
     *ret = TAKE(h);
     return true;
 }

@@ -5,7 +5,7 @@
  *
  * It filters each request before a handler sees it (request smuggling, odd
  * escapes, methods and sizes; see httpd_filter.h), cuts off senders that are
- * slower than `request_timeout_ms`, finds the route, collects the body up to a
+ * slower than the settings allow, finds the route, collects the body up to a
  * maximum, calls the handler, and counts and logs the outcome.  Errors leave
  * as application/problem+json (RFC 9457).
  *
@@ -19,6 +19,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/config.h"
 #include "common/base/err.h"
 #include "common/base/metric.h"
 
@@ -74,14 +75,33 @@ struct httpd_route {
 /* Appends, for /readyz?verbose, lines "name: ok|why not" and says whether the service is ready. */
 typedef bool httpd_ready(void *arg, struct buf *out);
 
-struct httpd_config {
-    const char *service; /* "local-svc" */
+/* What an operator sets. */
+struct httpd_settings {
     const char *address; /* numeric, "127.0.0.1" or "0.0.0.0" */
     int64_t port;        /* 0: any */
     int64_t threads;     /* workers; each handles many connections */
     int64_t connections_max;
-    int64_t body_max;           /* bytes */
     int64_t request_timeout_ms; /* from connect, or a later request's first line, to all of it */
+};
+
+/* Their rows: HTTPD_ROWS("LOCAL_", struct local_config, http, "8083", "2", "12000") */
+/* clang-format off */
+#define HTTPD_ROWS(prefix, type, member, port_, threads_, connections)                             \
+    CONFIG_TEXT(prefix "ADDRESS", type, member.address,                                            \
+                "127.0.0.1", "numeric address to listen on"),                                      \
+    CONFIG_INT(prefix "PORT", type, member.port,                                                   \
+               port_, 0, 65535, "port to listen on; 0 picks any"),                                 \
+    CONFIG_INT(prefix "THREADS", type, member.threads,                                             \
+               threads_, 1, 256, "threads that answer requests"),                                  \
+    CONFIG_INT(prefix "CONNECTIONS_MAX", type, member.connections_max,                             \
+               connections, 1, 1000000, "open connections at most"),                               \
+    CONFIG_INT(prefix "REQUEST_TIMEOUT_MS", type, member.request_timeout_ms,                       \
+               "3000", 10, 600000, "time for a client to send its request, ms")
+/* clang-format on */
+
+struct httpd_config {
+    struct httpd_settings settings;
+    int64_t body_max; /* bytes */
     const struct httpd_route *routes;
     size_t routes_count;
     const char *openapi; /* JSON text for /openapi.json */

@@ -39,7 +39,7 @@ void *httpd_call_new(void *httpd, const char *target, struct MHD_Connection *con
     call->conn = conn;
     call->body = BUF_INIT((size_t)h->config.body_max);
     if (conn->served)
-        httpd_reaper_move(conn->slot, clk_now_ms() + h->config.request_timeout_ms);
+        httpd_reaper_move(conn->slot, clk_now_ms() + h->config.settings.request_timeout_ms);
     conn->served = true;
     atomic_fetch_add(&h->calls, 1);
     return call;

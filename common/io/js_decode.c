@@ -45,8 +45,7 @@ static bool decode_name(const struct js_field *f, const cJSON *j, void *at, stru
 {
     (void)f;
     if (!cJSON_IsString(j) || !name_is_valid(j->valuestring))
-        return err_set(e, ERR_INVALID, "must be 1 to %d characters of A-Z a-z 0-9 . _ -",
-                       NAME_SIZE - 1);
+        return err_set(e, ERR_INVALID, "must be " NAME_RULE);
     memcpy(at, j->valuestring, strlen(j->valuestring) + 1);
     return true;
 }

@@ -187,14 +187,16 @@ static void init_lock(struct leader *l)
 
 static bool check(const struct leader_config *config, struct err *e)
 {
-    if (config->url[0] == '\0')
+    const char *url = config->settings.coordinator_url;
+
+    if (url[0] == '\0')
         return true;
-    if (config->alone)
-        return err_set(e, ERR_INVALID, "%s_ALONE and %s_COORDINATOR_URL contradict each other",
+    if (config->settings.alone)
+        return err_set(e, ERR_INVALID, "%sALONE and %sCOORDINATOR_URL contradict each other",
                        config->prefix, config->prefix);
-    if (strncmp(config->url, "http://", strlen("http://")) != 0 ||
-        strlen(config->url) >= URL_SIZE - strlen("/leadership"))
-        return err_set(e, ERR_INVALID, "%s_COORDINATOR_URL is no http:// address", config->prefix);
+    if (strncmp(url, "http://", strlen("http://")) != 0 ||
+        strlen(url) >= URL_SIZE - strlen("/leadership"))
+        return err_set(e, ERR_INVALID, "%sCOORDINATOR_URL is no http:// address", config->prefix);
     return true;
 }
 
@@ -202,7 +204,7 @@ static void say_why_not(const struct leader *l)
 {
     char settings[120];
 
-    (void)snprintf(settings, sizeof(settings), "%s_COORDINATOR_URL or %s_ALONE=1", l->config.prefix,
+    (void)snprintf(settings, sizeof(settings), "%sCOORDINATOR_URL or %sALONE=1", l->config.prefix,
                    l->config.prefix);
     log_event(LOG_WARN, "leader.never_acts", log_str("role", l->config.role),
               log_str("needs", settings));
@@ -210,7 +212,7 @@ static void say_why_not(const struct leader *l)
 
 static bool start_thread(struct leader *l, struct err *e)
 {
-    (void)snprintf(l->url, sizeof(l->url), "%s/leadership", l->config.url);
+    (void)snprintf(l->url, sizeof(l->url), "%s/leadership", l->config.settings.coordinator_url);
     (void)snprintf(l->how, sizeof(l->how), "not acting, the coordinator is being asked");
     if (!httpc_new(REPLY_MAX, &l->http, e))
         return false;
@@ -233,10 +235,10 @@ bool leader_start(const struct leader_config *config, struct leader **ret, struc
     l->config = *config;
     l->acting = metric_new(config->metrics, METRIC_GAUGE, "volumecap_acting",
                            "1 if this replica does what only one may do", NULL);
-    metric_put(l->acting, config->alone);
+    metric_put(l->acting, config->settings.alone);
     if (!leader_is_configured(l))
         say_why_not(l);
-    if (config->url[0] != '\0' && !start_thread(l, e))
+    if (config->settings.coordinator_url[0] != '\0' && !start_thread(l, e))
         return false;
     *ret = TAKE(l);
     return true;
@@ -268,7 +270,7 @@ struct leader *leader_stop(struct leader *l)
 
 bool leader_epoch(struct leader *l, int64_t *ret_epoch)
 {
-    if (l->config.alone) {
+    if (l->config.settings.alone) {
         *ret_epoch = LEADER_ALONE;
         return true;
     }
@@ -286,17 +288,17 @@ const char *leader_role(const struct leader *l)
 
 bool leader_is_configured(const struct leader *l)
 {
-    return l->config.alone || l->config.url[0] != '\0';
+    return l->config.settings.alone || l->config.settings.coordinator_url[0] != '\0';
 }
 
 void leader_describe(struct leader *l, struct buf *out)
 {
-    if (l->config.alone) {
+    if (l->config.settings.alone) {
         buf_str(out, "leadership: alone\n");
         return;
     }
     if (!leader_is_configured(l)) {
-        buf_printf(out, "leadership: never acts without %s_COORDINATOR_URL or %s_ALONE=1\n",
+        buf_printf(out, "leadership: never acts without %sCOORDINATOR_URL or %sALONE=1\n",
                    l->config.prefix, l->config.prefix);
         return;
     }

@@ -19,17 +19,33 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/config.h"
 #include "common/base/err.h"
 #include "common/base/metric.h"
 #include "common/io/db.h"
 
 struct leader;
 
+/* What an operator sets. */
+struct leader_settings {
+    const char *coordinator_url; /* "http://127.0.0.1:8086"; "": none */
+    int64_t alone;               /* 1: the only replica, which acts without a coordinator */
+};
+
+/* Their rows: LEADER_ROWS("INTERVAL_", struct interval_config, leader) */
+/* clang-format off */
+#define LEADER_ROWS(prefix, type, member)                                                          \
+    CONFIG_TEXT(prefix "COORDINATOR_URL", type, member.coordinator_url,                            \
+                "", "the coordinator beside this replica, http://127.0.0.1:8086; empty: none"),    \
+    CONFIG_INT(prefix "ALONE", type, member.alone,                                                 \
+               "0", 0, 1, "1: the only replica, which acts without a coordinator; "                \
+               "without either none acts")
+/* clang-format on */
+
 struct leader_config {
-    const char *role;   /* the coordinator's; borrowed, as are the other texts */
-    const char *url;    /* of the coordinator, "http://127.0.0.1:8086"; "": none */
-    bool alone;         /* the only replica: it acts without a coordinator */
-    const char *prefix; /* of the service's settings, "INTERVAL", for messages */
+    const char *role; /* the coordinator's; borrowed, as are the other texts */
+    struct leader_settings settings;
+    const char *prefix; /* of the service's settings, "INTERVAL_", for messages */
     struct metrics *metrics;
 };
 

@@ -77,6 +77,10 @@ bool service_begin(int argc, char **argv, const struct config_table *table, void
     }
     log_event(LOG_INFO, "service.starting", log_str("version", VOLUMECAP_VERSION));
     config_log(table, config);
+    if (!config_set_log_level(table, config, &e)) {
+        *ret_status = service_failed(&e);
+        return false;
+    }
     return true;
 }
 

@@ -52,7 +52,7 @@ static bool parse_dc(const char *text, struct options *o, struct err *e)
         return err_set(e, ERR_INVALID, "more than %d data centres", JUDGE_DCS_MAX);
     memcpy(dc->name, text, (size_t)(equals - text));
     if (!name_is_valid(dc->name))
-        return err_set(e, ERR_INVALID, "%.100s: a name has 1 to 64 of A-Za-z0-9._-", text);
+        return err_set(e, ERR_INVALID, "%.100s: a name has " NAME_RULE, text);
     for (size_t i = 0; i < o->count; i++)
         if (strcmp(o->dcs[i].name, dc->name) == 0)
             return err_set(e, ERR_INVALID, "%s is given twice", dc->name);
@@ -65,7 +65,7 @@ static bool parse_dc(const char *text, struct options *o, struct err *e)
 static bool parse_cap(const char *text, struct options *o, struct err *e)
 {
     if (!name_is_valid(text))
-        return err_set(e, ERR_INVALID, "--cap %.80s: a cap's id has 1 to 64 of A-Za-z0-9._-", text);
+        return err_set(e, ERR_INVALID, "--cap %.80s: a cap's id has " NAME_RULE, text);
     (void)snprintf(o->cap, sizeof(o->cap), "%s", text);
     return true;
 }

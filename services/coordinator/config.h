@@ -5,14 +5,10 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
-#include "common/base/num.h"
+#include "common/io/httpd.h"
 
 struct coordinator_config {
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
     const char *db;
     const char *role;
@@ -24,7 +20,3 @@ struct coordinator_config {
 };
 
 extern const struct config_table coordinator_config_table;
-
-/* What the table cannot say: the role is a name; ret_name is the setting, or the host's name. */
-MUST_CHECK bool coordinator_config_check(const struct coordinator_config *config,
-                                         char ret_name[NAME_SIZE], struct err *e);

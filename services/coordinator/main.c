@@ -1,6 +1,5 @@
 /* coordinator: which replica of a service acts. */
 
-#include "common/base/log.h"
 #include "common/io/service.h"
 #include "services/coordinator/app.h"
 #include "services/coordinator/config.h"
@@ -9,8 +8,6 @@
 #define START_STANDBY_MS 30000
 
 extern const char openapi_json[]; /* made of openapi/coordinator.yaml */
-
-CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
 
 static bool is_ready(void *arg, struct buf *out)
 {
@@ -30,13 +27,8 @@ static bool start_http(const struct coordinator_config *config, struct coordinat
                        struct metrics *metrics, struct httpd **ret, struct err *e)
 {
     const struct httpd_config http = {
-        .service = coordinator_config_table.program,
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = coordinator_routes,
         .routes_count = coordinator_routes_count,
         .openapi = openapi_json,
@@ -50,14 +42,11 @@ static bool start_http(const struct coordinator_config *config, struct coordinat
 
 static bool serve(const struct coordinator_config *config, struct metrics *metrics, struct err *e)
 {
-    char name[NAME_SIZE];
     auto_standing struct standing *standing = standing_new();
     auto_starter struct starter *starter = NULL;
     auto_elector struct elector *elector = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
-    if (!log_level_set_name(config->log_level, e) || !coordinator_config_check(config, name, e))
-        return false;
     starter = starter_new(&(struct starter_config){.command = config->start_standby,
                                                    .missing_ms = config->standby_missing_ms,
                                                    .command_ms = START_STANDBY_MS,
@@ -65,7 +54,7 @@ static bool serve(const struct coordinator_config *config, struct metrics *metri
     const struct elector_config election = {
         .conninfo = config->db,
         .role = config->role,
-        .name = name,
+        .name = config->name,
         .rest_ms = config->rest_ms,
         .service_silent_ms = config->service_silent_ms,
         .standing = standing,
@@ -75,11 +64,10 @@ static bool serve(const struct coordinator_config *config, struct metrics *metri
     if (!elector_start(&election, &elector, e))
         return false;
     struct coordinator_app app = {
-        .role = config->role, .name = name, .standing = standing, .elector = elector};
+        .role = config->role, .name = config->name, .standing = standing, .elector = elector};
     if (!start_http(config, &app, metrics, &httpd, e))
         return false;
 
-    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
     service_wait();
     httpd_drain(httpd);
     /* Who asks meanwhile is told not to act any more. */
@@ -96,7 +84,7 @@ int main(int argc, char **argv)
     if (!service_begin(argc, argv, &coordinator_config_table, &config, &status))
         return status;
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     if (!serve(&config, metrics, &e))
         return service_failed(&e);
     return 0;

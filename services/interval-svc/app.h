@@ -23,6 +23,3 @@ extern const size_t interval_routes_count;
 
 httpd_handler interval_handle_put_definition;
 httpd_handler interval_handle_list_intervals;
-
-/* The cap's id from the path: ERR_INVALID unless it is a name. */
-MUST_CHECK bool interval_cap_id(const struct httpd_request *http, const char **ret, struct err *e);

@@ -5,20 +5,16 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/db.h"
+#include "common/io/httpd.h"
+#include "common/io/leader.h"
 
 struct interval_config {
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
-    const char *db;
-    int64_t db_conns_max;
-    int64_t db_acquire_timeout_ms;
+    struct db_pool_settings db;
     const char *local_url;
-    const char *coordinator_url;
-    int64_t alone;
+    struct leader_settings leader;
     int64_t retention_ms;
 };
 

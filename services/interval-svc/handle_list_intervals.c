@@ -36,10 +36,10 @@ bool interval_handle_list_intervals(void *arg, const struct httpd_request *http,
     struct interval_shown shown = {.count = 0};
     struct interval_amounts amounts[INTERVAL_SHOWN_MAX];
     struct js_writer w = {.out = &reply->body};
-    const char *cap = NULL;
+    const char *cap = http->params[0];
 
-    if (!httpd_query_only(http, (const char *const[]){NULL}, e) ||
-        !interval_cap_id(http, &cap, e) || !interval_store_show(app->db, cap, &shown, e))
+    if (!httpd_query_only(http, (const char *const[]){NULL}, e) || !name_check("the id", cap, e) ||
+        !interval_store_show(app->db, cap, &shown, e))
         return false;
     interval_pools_ask(app->locals, cap, &shown, amounts);
 

@@ -56,13 +56,13 @@ static bool decode(const struct httpd_request *http, struct interval_definition 
     };
 #undef AT
     auto_js cJSON *body = NULL;
-    const char *id = NULL;
+    const char *id = http->params[0];
 
     *ret = (struct interval_definition){
         .cap = cap_defaults(),
         .origin = {.changed_at_ms = INTERVAL_NOW, .grid_since_ms = CAP_GRID_ALWAYS},
     };
-    if (!interval_cap_id(http, &id, e) || !js_parse(http->body, http->body_len, &body, e) ||
+    if (!name_check("the id", id, e) || !js_parse(http->body, http->body_len, &body, e) ||
         !js_decode(body, "", fields, sizeof(fields) / sizeof(fields[0]), ret, e))
         return false;
     memcpy(ret->cap.id, id, strlen(id) + 1);

@@ -1,6 +1,5 @@
 /* interval-svc: the windows of caps. */
 
-#include "common/base/log.h"
 #include "common/io/httpc.h"
 #include "common/io/service.h"
 #include "services/interval-svc/app.h"
@@ -11,15 +10,11 @@
 
 extern const char openapi_json[];
 
-CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
-
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct interval_app *app = arg;
-    struct err e;
-    bool ok = db_ping(app->db, &e);
+    bool ok = db_is_ready(app->db, out);
 
-    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
     /* A standby is ready; one that can never become primary is a mistake that must show. */
     leader_describe(app->leader, out);
     return ok && leader_is_configured(app->leader);
@@ -29,13 +24,8 @@ static bool start_http(const struct interval_config *config, struct interval_app
                        struct metrics *metrics, struct httpd **ret, struct err *e)
 {
     const struct httpd_config http = {
-        .service = interval_config_table.program,
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = interval_routes,
         .routes_count = interval_routes_count,
         .openapi = openapi_json,
@@ -52,9 +42,8 @@ static bool start_leader(const struct interval_config *config, struct metrics *m
 {
     const struct leader_config leadership = {
         .role = INTERVAL_ROLE,
-        .url = config->coordinator_url,
-        .alone = config->alone,
-        .prefix = "INTERVAL",
+        .settings = config->leader,
+        .prefix = interval_config_table.prefix,
         .metrics = metrics,
     };
 
@@ -85,13 +74,11 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
     auto_interval_worker struct interval_worker *worker = NULL;
     auto_httpd struct httpd *httpd = NULL;
     struct interval_worker_config work = {
-        .conninfo = config->db, .metrics = metrics, .retention_ms = config->retention_ms};
+        .conninfo = config->db.conninfo, .metrics = metrics, .retention_ms = config->retention_ms};
 
-    if (!log_level_set_name(config->log_level, e) ||
-        !replicas_parse("INTERVAL_LOCAL_URL", config->local_url, &locals, e) ||
-        !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
-                 e) ||
-        !zones_new(db, &zones, e) || !start_leader(config, metrics, &leader, e) ||
+    if (!replicas_parse("INTERVAL_LOCAL_URL", config->local_url, &locals, e) ||
+        !db_open(&config->db, metrics, &db, e) || !zones_new(db, &zones, e) ||
+        !start_leader(config, metrics, &leader, e) ||
         !start_relay(db, &locals, leader, metrics, &relay, e))
         return false;
     work.db = db;
@@ -128,7 +115,7 @@ int main(int argc, char **argv)
         return status;
     httpc_global_init();
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     if (!serve(&config, metrics, &e))
         return service_failed(&e);
     return 0;

@@ -5,19 +5,15 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/db.h"
+#include "common/io/httpd.h"
 
 struct local_config {
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
+    const char *log_level;
+    struct db_pool_settings db;
     const char *dc;
     const char *peers;
-    const char *log_level;
-    const char *conninfo;
-    int64_t db_conns_max;
-    int64_t db_acquire_timeout_ms;
     int64_t queue_items_max;
     int64_t watchers_max;
     int64_t suspect_ms;

@@ -51,11 +51,8 @@ bool handle_get_pool(void *arg, const struct httpd_request *req, struct httpd_re
     const struct local_app *app = arg;
     auto_pool_views struct pool_views views = {0};
 
-    if (!httpd_query_only(req, local_no_query, e))
-        return false;
-    if (!name_is_valid(req->params[0]))
-        return err_set(e, ERR_INVALID, "the cap in the path is not a name");
-    if (!store_pools_of(app->db, req->params[0], &views, e))
+    if (!httpd_query_only(req, local_no_query, e) || !name_check("the cap", req->params[0], e) ||
+        !store_pools_of(app->db, req->params[0], &views, e))
         return false;
     encode(app, req->params[0], &views, &reply->body);
     return true;

@@ -33,8 +33,8 @@ _Static_assert(INTERVAL_PLANNED == 0 && INTERVAL_OPEN == 1 && INTERVAL_CLOSING =
 
 static bool decode_key(const struct httpd_request *req, struct window_key *ret, struct err *e)
 {
-    if (!name_is_valid(req->params[0]))
-        return err_set(e, ERR_INVALID, "the cap in the path is not a name");
+    if (!name_check("the cap", req->params[0], e))
+        return false;
     memcpy(ret->cap, req->params[0], strlen(req->params[0]) + 1);
     return time_parse(req->params[1], &ret->starts_at_ms, e) ||
            err_while(e, "starts_at in the path");

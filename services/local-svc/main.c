@@ -13,12 +13,6 @@
 
 extern const char openapi_json[];
 
-static struct metrics *free_metrics(struct metrics *m)
-{
-    return metrics_free(m);
-}
-CLEANUP_DEFINE(metrics, struct metrics, free_metrics)
-
 /* No reason not to be asked: whoever asks is told what can be told. */
 static void show_doubt(const struct local_app *app, struct buf *out)
 {
@@ -40,10 +34,8 @@ static void show_doubt(const struct local_app *app, struct buf *out)
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct local_app *app = arg;
-    struct err e = {0};
-    bool ok = db_ping(app->db, &e);
+    bool ok = db_is_ready(app->db, out);
 
-    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
     if (ok)
         show_doubt(app, out);
     return ok;
@@ -52,13 +44,8 @@ static bool is_ready(void *arg, struct buf *out)
 static struct httpd_config http_settings(struct local_app *app, struct metrics *metrics)
 {
     return (struct httpd_config){
-        .service = local_config_table.program,
-        .address = app->config.address,
-        .port = app->config.port,
-        .threads = app->config.threads,
-        .connections_max = app->config.connections_max,
+        .settings = app->config.http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = app->config.request_timeout_ms,
         .routes = local_routes,
         .routes_count = local_routes_count,
         .openapi = openapi_json,
@@ -85,7 +72,7 @@ static struct watch_config watch_settings(const struct local_app *app)
 {
     return (struct watch_config){
         .db = app->db,
-        .conninfo = app->config.conninfo,
+        .conninfo = app->config.db.conninfo,
         .channel = STORE_CHANNEL,
         .load = watch_load_windows,
         .member = "windows",
@@ -99,7 +86,7 @@ static struct watch_config rows_settings(const struct local_app *app)
 {
     return (struct watch_config){
         .db = app->db,
-        .conninfo = app->config.conninfo,
+        .conninfo = app->config.db.conninfo,
         .channel = STORE_ROWS_CHANNEL,
         .load = watch_load_rows,
         .member = "rows",
@@ -130,10 +117,8 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     auto_worker struct worker *ticker = NULL, *auditor = NULL, *trader = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
-    if (!log_level_set_name(app->config.log_level, e) ||
-        !peers_parse(app->config.dc, app->config.peers, &app->peers, e) ||
-        !db_open(app->config.conninfo, app->config.db_conns_max, app->config.db_acquire_timeout_ms,
-                 metrics, &db, e))
+    if (!peers_parse(app->config.dc, app->config.peers, &app->peers, e) ||
+        !db_open(&app->config.db, metrics, &db, e))
         return false;
     app->db = db;
     app->witness = witness;
@@ -152,7 +137,6 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
         !httpd_start(&http, &httpd, e))
         return false;
 
-    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(httpd)));
     service_wait();
     httpd_drain(httpd);
     /* All at once: while the database is silent, each may have to wait for what it has begun. */
@@ -175,7 +159,7 @@ int main(int argc, char **argv)
     if (!service_begin(argc, argv, &local_config_table, &app.config, &status))
         return status;
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     local_metrics_init(&app.metrics, metrics);
     if (!serve(&app, metrics, &e))
         return service_failed(&e);

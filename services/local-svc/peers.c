@@ -1,7 +1,10 @@
 #include "services/local-svc/peers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/base/check.h"
 
 static int compare_names(const void *a, const void *b)
 {
@@ -12,13 +15,10 @@ static bool add(struct peers *p, const char *name, size_t len, struct err *e)
 {
     if (p->count == TRADE_PEERS_MAX)
         return err_set(e, ERR_INVALID, "more than %d other data centres", TRADE_PEERS_MAX);
-    if (len >= NAME_SIZE)
-        return err_set(e, ERR_INVALID, "a data centre's name is too long");
     char *to = p->names[p->count];
-    memcpy(to, name, len);
-    to[len] = '\0';
-    if (!name_is_valid(to))
-        return err_set(e, ERR_INVALID, "\"%s\" is not a name of a data centre", to);
+    (void)snprintf(to, NAME_SIZE, "%.*s", (int)len, name);
+    if (len >= NAME_SIZE || !name_is_valid(to))
+        return err_set(e, ERR_INVALID, "\"%s\" must be " NAME_RULE, to);
     if (strcmp(to, p->self) == 0 || peers_find(p, to) >= 0)
         return err_set(e, ERR_INVALID, "data centre %s is named twice", to);
     p->count++;
@@ -29,14 +29,13 @@ bool peers_parse(const char *self, const char *others, struct peers *ret, struct
 {
     struct peers p = {0};
 
-    if (!name_is_valid(self))
-        return err_set(e, ERR_INVALID, "\"%s\" is not a name of a data centre", self);
+    CHECK(name_is_valid(self));
     memcpy(p.self, self, strlen(self) + 1);
     while (*others != '\0') {
         size_t len = strcspn(others, ",");
 
         if (!add(&p, others, len, e))
-            return false;
+            return err_while(e, "LOCAL_PEERS");
         others += len + (others[len] == ',');
     }
     qsort(p.names, p.count, sizeof(p.names[0]), compare_names);

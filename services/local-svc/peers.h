@@ -16,7 +16,7 @@ struct peers {
     char names[TRADE_PEERS_MAX][NAME_SIZE]; /* of the others, sorted */
 };
 
-/* `others` are names separated by commas; "" is none. */
+/* `self` is a name; `others` are names separated by commas, as in LOCAL_PEERS; "" is none. */
 MUST_CHECK bool peers_parse(const char *self, const char *others, struct peers *ret, struct err *e);
 
 /* The index of a name among the others; -1: it is not one of them. */

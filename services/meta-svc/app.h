@@ -32,6 +32,3 @@ httpd_handler meta_handle_put_peer;
 
 /* The largest body of a definition. */
 #define META_BODY_MAX 16384
-
-/* The cap's id from the path: ERR_INVALID unless it is a name. */
-MUST_CHECK bool meta_cap_id(const struct httpd_request *http, const char **ret, struct err *e);

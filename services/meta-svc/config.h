@@ -5,17 +5,13 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/db.h"
+#include "common/io/httpd.h"
 
 struct meta_config {
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
-    const char *db;
-    int64_t db_conns_max;
-    int64_t db_acquire_timeout_ms;
+    struct db_pool_settings db;
     const char *interval_url;
     const char *dc;
     int64_t watchers_max;

@@ -9,11 +9,11 @@ bool meta_handle_delete_cap(void *arg, const struct httpd_request *http, struct 
 {
     const struct meta_app *app = arg;
     const struct condition condition = {.if_match = httpd_header(http, "If-Match")};
-    const char *id = NULL;
+    const char *id = http->params[0];
     char away[NAME_SIZE] = "";
 
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) ||
-        !condition_is_wellformed(&condition, e) || !meta_cap_id(http, &id, e) ||
+        !condition_is_wellformed(&condition, e) || !name_check("the id", id, e) ||
         !meta_store_delete(&app->here, id, &condition, away, e))
         return false;
     if (away[0] != '\0') {

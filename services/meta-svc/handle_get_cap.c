@@ -13,10 +13,10 @@ bool meta_handle_get_cap(void *arg, const struct httpd_request *http, struct htt
     const struct condition condition = {.if_none_match = httpd_header(http, "If-None-Match")};
     struct meta_cap m = {.version = 0};
     struct js_writer w = {.out = &reply->body};
-    const char *id = NULL;
+    const char *id = http->params[0];
 
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) ||
-        !condition_is_wellformed(&condition, e) || !meta_cap_id(http, &id, e) ||
+        !condition_is_wellformed(&condition, e) || !name_check("the id", id, e) ||
         !meta_store_get(&app->here, id, &m, e))
         return false;
 

@@ -12,11 +12,8 @@
 static bool peer_of(const struct meta_app *app, const struct httpd_request *http, const char **ret,
                     struct err *e)
 {
-    if (!name_is_valid(http->params[0]))
-        return err_set(e, ERR_INVALID,
-                       "the data centre must be 1 to %d characters of "
-                       "A-Z a-z 0-9 . _ -",
-                       NAME_SIZE - 1);
+    if (!name_check("the data centre", http->params[0], e))
+        return false;
     if (strcmp(http->params[0], app->here.dc) == 0)
         return err_set(e, ERR_INVALID, "%s is this data centre", app->here.dc);
     *ret = http->params[0];

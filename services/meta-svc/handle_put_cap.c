@@ -25,12 +25,12 @@ static bool decode(const struct httpd_request *http, struct cap *ret, struct err
     };
 #undef AT
     auto_js cJSON *body = NULL;
-    const char *id = NULL;
+    const char *id = http->params[0];
 
     *ret = cap_defaults();
     if (http->body_len > META_BODY_MAX)
         return err_set(e, ERR_TOO_LARGE, "the body is larger than %d bytes", META_BODY_MAX);
-    if (!meta_cap_id(http, &id, e) || !js_parse(http->body, http->body_len, &body, e) ||
+    if (!name_check("the id", id, e) || !js_parse(http->body, http->body_len, &body, e) ||
         !js_decode(body, "", fields, sizeof(fields) / sizeof(fields[0]), ret, e))
         return false;
     memcpy(ret->id, id, strlen(id) + 1);

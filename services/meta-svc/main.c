@@ -1,6 +1,5 @@
 /* meta-svc: the definitions of caps. */
 
-#include "common/base/log.h"
 #include "common/io/httpc.h"
 #include "common/io/service.h"
 #include "services/meta-svc/app.h"
@@ -11,29 +10,19 @@
 
 extern const char openapi_json[];
 
-CLEANUP_DEFINE(metrics, struct metrics, metrics_free)
-
 static bool is_ready(void *arg, struct buf *out)
 {
     const struct meta_app *app = arg;
-    struct err e;
-    bool ok = db_ping(app->here.db, &e);
 
-    buf_printf(out, "database: %s\n", ok ? "ok" : e.msg);
-    return ok;
+    return db_is_ready(app->here.db, out);
 }
 
 static bool start_http(const struct meta_config *config, struct meta_app *app,
                        struct metrics *metrics, struct httpd **ret, struct err *e)
 {
     const struct httpd_config http = {
-        .service = meta_config_table.program,
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = meta_routes,
         .routes_count = meta_routes_count,
         .openapi = openapi_json,
@@ -67,14 +56,9 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
     auto_meta_watch struct meta_watch *watch = NULL;
     auto_httpd struct httpd *httpd = NULL;
 
-    if (!name_is_valid(config->dc))
-        return err_set(e, ERR_INVALID, "META_DC must be 1 to %d characters of A-Z a-z 0-9 . _ -",
-                       NAME_SIZE - 1);
-    if (!log_level_set_name(config->log_level, e) ||
-        !replicas_parse("META_INTERVAL_URL", config->interval_url, &intervals, e) ||
-        !db_open(config->db, config->db_conns_max, config->db_acquire_timeout_ms, metrics, &db,
-                 e) ||
-        !zones_new(db, &zones, e) || !start_relay(db, &intervals, metrics, &relay, e))
+    if (!replicas_parse("META_INTERVAL_URL", config->interval_url, &intervals, e) ||
+        !db_open(&config->db, metrics, &db, e) || !zones_new(db, &zones, e) ||
+        !start_relay(db, &intervals, metrics, &relay, e))
         return false;
 
     struct meta_app app = {
@@ -90,7 +74,7 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
                                "refused because an earlier one is missing",
                                "outcome"),
     };
-    if (!meta_watch_start(&app.here, config->db, config->watchers_max, &watch, e))
+    if (!meta_watch_start(&app.here, config->db.conninfo, config->watchers_max, &watch, e))
         return false;
     app.watch = watch;
     if (!start_http(config, &app, metrics, &httpd, e))
@@ -112,7 +96,7 @@ int main(int argc, char **argv)
         return status;
     httpc_global_init();
 
-    CLEANUP(metrics) struct metrics *metrics = metrics_new();
+    auto_metrics struct metrics *metrics = metrics_new();
     if (!serve(&config, metrics, &e))
         return service_failed(&e);
     return 0;

@@ -1,7 +1,5 @@
 #include "services/meta-svc/app.h"
 
-#include "common/base/num.h"
-
 /* clang-format off */
 const struct httpd_route meta_routes[] = {
     {"GET",    "/caps",      "listCaps",  200, meta_handle_list_caps,  false},
@@ -15,12 +13,3 @@ const struct httpd_route meta_routes[] = {
 /* clang-format on */
 
 const size_t meta_routes_count = sizeof(meta_routes) / sizeof(meta_routes[0]);
-
-bool meta_cap_id(const struct httpd_request *http, const char **ret, struct err *e)
-{
-    if (!name_is_valid(http->params[0]))
-        return err_set(e, ERR_INVALID, "the id must be 1 to %d characters of A-Z a-z 0-9 . _ -",
-                       NAME_SIZE - 1);
-    *ret = http->params[0];
-    return true;
-}

@@ -2,12 +2,12 @@
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    {"MIGRATE_DB", CONFIG_SECRET, offsetof(struct migrate_config, conninfo),
-     NULL, 0, 0, "libpq conninfo of the database"},
-    {"MIGRATE_DIR", CONFIG_TEXT, offsetof(struct migrate_config, folder),
-     "migrations", 0, 0, "the folder of NNNN_what.sql files"},
-    {"MIGRATE_WAIT_MS", CONFIG_INT, offsetof(struct migrate_config, wait_ms),
-     "30000", 0, 600000, "how long to wait for the database, ms"},
+    CONFIG_SECRET("MIGRATE_DB", struct migrate_config, conninfo,
+                  NULL, "libpq conninfo of the database"),
+    CONFIG_TEXT("MIGRATE_DIR", struct migrate_config, folder,
+                "migrations", "the folder of NNNN_what.sql files"),
+    CONFIG_INT("MIGRATE_WAIT_MS", struct migrate_config, wait_ms,
+               "30000", 0, 600000, "how long to wait for the database, ms"),
 };
 /* clang-format on */
 

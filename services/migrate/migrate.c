@@ -121,13 +121,14 @@ static bool wait_for_database(struct db *db, int64_t wait_ms, struct err *e)
 
 bool migrate_run(const struct migrate_config *config, int64_t *ret_applied, struct err *e)
 {
+    const struct db_pool_settings pool = {
+        .conninfo = config->conninfo, .conns_max = 1, .acquire_timeout_ms = config->wait_ms + 1};
     auto_migrations struct migrations *files = NULL;
     auto_db struct db *db = NULL;
     struct step step = {0};
     int64_t applied = 0;
 
-    if (!migrations_read(config->folder, &files, e) ||
-        !db_open(config->conninfo, 1, config->wait_ms + 1, NULL, &db, e) ||
+    if (!migrations_read(config->folder, &files, e) || !db_open(&pool, NULL, &db, e) ||
         !wait_for_database(db, config->wait_ms, e) || !db_tx(db, prepare_tx, NULL, e))
         return false;
     step.files = files;

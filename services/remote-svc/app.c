@@ -95,9 +95,8 @@ static bool start_leader(struct remote_app *app, struct err *e)
 {
     const struct leader_config config = {
         .role = "remote-svc",
-        .url = app->config.coordinator_url,
-        .alone = app->config.alone,
-        .prefix = "REMOTE",
+        .settings = app->config.leader,
+        .prefix = remote_config_table.prefix,
         .metrics = app->registry,
     };
 
@@ -142,13 +141,8 @@ static bool is_ready(void *arg, struct buf *out)
 static bool start_http(struct remote_app *app, const char *openapi, struct err *e)
 {
     const struct httpd_config config = {
-        .service = remote_config_table.program,
-        .address = app->config.address,
-        .port = app->config.port,
-        .threads = app->config.threads,
-        .connections_max = app->config.connections_max,
+        .settings = app->config.http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = app->config.request_timeout_ms,
         .routes = remote_routes,
         .routes_count = remote_routes_count,
         .openapi = openapi,
@@ -173,8 +167,7 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     init_metrics(&app->metrics, app->registry);
     app->refusals = refusals_new();
     app->run = (int64_t)(prng_entropy() & (uint64_t)UNITS_MAX);
-    if (!log_level_set_name(config->log_level, e) ||
-        !replicas_parse("REMOTE_LOCAL_URL", config->local_url, &app->locals, e) ||
+    if (!replicas_parse("REMOTE_LOCAL_URL", config->local_url, &app->locals, e) ||
         !replicas_parse("REMOTE_META_URL", config->meta_url, &app->metas, e) ||
         !remote_config_check(config, peers, &count, e) || !load_keys(app, peers, count, e))
         return false;

@@ -7,25 +7,22 @@
 
 #include "common/base/config.h"
 #include "common/base/num.h"
+#include "common/io/httpd.h"
+#include "common/io/leader.h"
 
 #define REMOTE_PEERS_MAX 31
 #define REMOTE_URL_SIZE 512
 
 struct remote_config {
-    const char *dc;
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
+    const char *dc;
     const char *broker;
     const char *peers;
     const char *keys;
     const char *ca;
     const char *local_url, *meta_url;
-    const char *coordinator_url;
-    int64_t alone;
+    struct leader_settings leader;
     int64_t resend_ms, sync_ms;
     int64_t lost_ms;
     int64_t queue_rows_max;

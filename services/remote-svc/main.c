@@ -1,6 +1,5 @@
 /* remote-svc: what this data centre and the others tell each other. */
 
-#include "common/base/log.h"
 #include "common/io/httpc.h"
 #include "common/io/service.h"
 #include "services/remote-svc/app.h"
@@ -19,7 +18,6 @@ int main(int argc, char **argv)
     httpc_global_init();
     if (!remote_app_start(&config, openapi_json, &app, &e))
         return service_failed(&e);
-    log_event(LOG_INFO, "service.listening", log_i64("port", httpd_port(app->httpd)));
     service_wait();
     return 0;
 }

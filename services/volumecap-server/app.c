@@ -92,13 +92,8 @@ static bool start_httpd(struct server_app *app, const struct server_config *conf
                         const char *openapi, struct err *e)
 {
     const struct httpd_config httpd = {
-        .service = "volumecap-server",
-        .address = config->address,
-        .port = config->port,
-        .threads = config->threads,
-        .connections_max = config->connections_max,
+        .settings = config->http,
         .body_max = BODY_MAX,
-        .request_timeout_ms = config->request_timeout_ms,
         .routes = server_routes,
         .routes_count = server_routes_count,
         .openapi = openapi,

@@ -5,15 +5,12 @@
 #include <stdint.h>
 
 #include "common/base/config.h"
+#include "common/io/httpd.h"
 
 struct server_config {
-    const char *name; /* "": the host's name */
-    const char *address;
-    int64_t port;
-    int64_t threads;
-    int64_t connections_max;
-    int64_t request_timeout_ms;
+    struct httpd_settings http;
     const char *log_level;
+    const char *name;
     const char *local_url;
     const char *ledger;
     int64_t ledger_entries;
@@ -23,6 +20,3 @@ struct server_config {
 };
 
 extern const struct config_table server_config_table;
-
-/* What the table cannot say: fills in the name, checks it and the log level. */
-MUST_CHECK bool server_config_finish(struct server_config *config, struct err *e);

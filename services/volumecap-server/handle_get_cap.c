@@ -33,10 +33,8 @@ bool server_handle_get_cap(void *arg, const struct httpd_request *req, struct ht
     struct spend_view views[SPEND_VIEWS_MAX];
     struct js_writer w = {.out = &reply->body};
 
-    if (!httpd_query_only(req, no_query, e))
+    if (!httpd_query_only(req, no_query, e) || !name_check("the id", cap, e))
         return false;
-    if (!name_is_valid(cap))
-        return err_set(e, ERR_INVALID, "a cap's id is 1 to 64 of A-Z a-z 0-9 . _ -");
     const size_t count = spend_look(&app->spender, cap, clk_now_ms(), views);
     if (count == 0 && !atomic_load(&app->windows->synced))
         return err_set(e, ERR_UNAVAILABLE, "this server does not know its windows yet");

@@ -29,15 +29,11 @@ int main(int argc, char **argv)
 
     if (!service_begin(argc, argv, &server_config_table, &config, &status))
         return status;
-    if (!server_config_finish(&config, &e))
-        return service_failed(&e);
     httpc_global_init();
 
     auto_server_app struct server_app *app = NULL;
     if (!server_app_start(&config, openapi_json, refused, &app, &e))
         return service_failed(&e);
-    log_event(LOG_INFO, "service.started", log_str("server", config.name),
-              log_i64("port", httpd_port(app->httpd)));
     service_wait();
     app = server_app_stop(app);
     log_event(LOG_INFO, "service.stopped");

@@ -13,6 +13,7 @@
 #include "common/domain/interval.h"
 #include "common/io/httpd.h"
 #include "common/io/js.h"
+#include "tests/harness/stand_in.h"
 
 #define WINDOWS_MAX 64
 #define SLICES_MAX 16
@@ -42,9 +43,7 @@ struct watch_call {
 };
 
 struct fake_local {
-    struct httpd *httpd;
-    struct metrics *metrics;
-    char url[64];
+    struct stand_in server;
     pthread_t ticker;
     pthread_mutex_t lock; /* guards all below */
     bool stopped;
@@ -373,25 +372,9 @@ static const struct httpd_route routes[] = {
 struct fake_local *fake_local_start(void)
 {
     struct fake_local *f = calloc(1, sizeof(*f));
-    struct err e = {0};
 
     CHECK(f && pthread_mutex_init(&f->lock, NULL) == 0);
-    f->metrics = metrics_new();
-    const struct httpd_config config = {
-        .service = "fake-local",
-        .address = "127.0.0.1",
-        .threads = 2,
-        .connections_max = 100,
-        .body_max = 1 << 20,
-        .request_timeout_ms = 3000,
-        .routes = routes,
-        .routes_count = COUNT(routes),
-        .arg = f,
-        .metrics = f->metrics,
-    };
-    CHECK(httpd_start(&config, &f->httpd, &e));
-    (void)snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%lld",
-                   (long long)httpd_port(f->httpd));
+    stand_in_start(&f->server, routes, COUNT(routes), f);
     CHECK(pthread_create(&f->ticker, NULL, tick, f) == 0);
     return f;
 }
@@ -400,14 +383,13 @@ struct fake_local *fake_local_stop(struct fake_local *f)
 {
     if (!f)
         return NULL;
-    httpd_drain(f->httpd);
+    httpd_drain(f->server.httpd);
     lock(f);
     f->stopped = true;
     f->watch_status = 503;
     unlock(f);
     (void)pthread_join(f->ticker, NULL);
-    (void)httpd_stop(f->httpd);
-    (void)metrics_free(f->metrics);
+    stand_in_stop(&f->server);
     (void)pthread_mutex_destroy(&f->lock);
     free(f);
     return NULL;
@@ -415,7 +397,7 @@ struct fake_local *fake_local_stop(struct fake_local *f)
 
 const char *fake_local_url(const struct fake_local *f)
 {
-    return f->url;
+    return f->server.url;
 }
 
 /* ---- what tests do to it */

@@ -14,7 +14,7 @@
  *   Test(store, keeps_what_it_is_given)
  *   {
  *       auto_pg_db struct pg_db *fresh = pg_fresh_db();
- *       ... db_open(pg_conninfo_of(fresh), ...);
+ *       ... db_open(&(struct db_pool_settings){pg_conninfo_of(fresh), ...}, ...);
  *   }
  *
  * A test that kills or stops PostgreSQL starts its own with pg_start().

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/metric.h"
 #include "common/io/httpd.h"
 #include "common/io/js.h"
 #include "tests/harness/program.h"
+#include "tests/harness/stand_in.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ENDED_AT 1577836800000 /* 2020-01-01 */
@@ -35,8 +35,7 @@ struct fake {
     pthread_mutex_t lock;
     int asked; /* for pools, after the first time, which is only to ask who it is */
     int calls; /* of any kind */
-    struct metrics *metrics;
-    struct httpd *httpd;
+    struct stand_in server;
     char arg[80];
 };
 
@@ -137,30 +136,15 @@ static const struct httpd_route routes[] = {
 
 static void fake_start(struct fake *f, enum oddity oddity)
 {
-    struct err e = {0};
-
-    *f = (struct fake){.oddity = oddity, .metrics = metrics_new()};
+    *f = (struct fake){.oddity = oddity};
     cr_assert(pthread_mutex_init(&f->lock, NULL) == 0);
-    const struct httpd_config config = {
-        .service = "fake",
-        .address = "127.0.0.1",
-        .threads = 2,
-        .connections_max = 10,
-        .body_max = 1000,
-        .request_timeout_ms = 3000,
-        .routes = routes,
-        .routes_count = COUNT(routes),
-        .arg = f,
-        .metrics = f->metrics,
-    };
-    cr_assert(httpd_start(&config, &f->httpd, &e), "%s", e.msg);
-    snprintf(f->arg, sizeof(f->arg), "x=http://127.0.0.1:%lld", (long long)httpd_port(f->httpd));
+    stand_in_start(&f->server, routes, COUNT(routes), f);
+    snprintf(f->arg, sizeof(f->arg), "x=%s", f->server.url);
 }
 
 static void fake_stop(struct fake *f)
 {
-    (void)httpd_stop(f->httpd);
-    (void)metrics_free(f->metrics);
+    stand_in_stop(&f->server);
     (void)pthread_mutex_destroy(&f->lock);
 }
 

@@ -26,7 +26,8 @@ static struct db *open_db(const char *conninfo, int64_t conns, int64_t timeout_m
     struct db *db = NULL;
     struct err e = {0};
 
-    cr_assert(db_open(conninfo, conns, timeout_ms, m, &db, &e), "%s", e.msg);
+    cr_assert(db_open(&(struct db_pool_settings){conninfo, conns, timeout_ms}, m, &db, &e), "%s",
+              e.msg);
     return db;
 }
 
@@ -233,7 +234,7 @@ Test(db, a_bad_conninfo_is_refused)
     struct db *db = NULL;
     struct err e = {0};
 
-    cr_assert_not(db_open("hosst=here", 1, 1, NULL, &db, &e));
+    cr_assert_not(db_open(&(struct db_pool_settings){"hosst=here", 1, 1}, NULL, &db, &e));
     cr_assert_eq(e.kind, ERR_INVALID);
 }
 

@@ -161,12 +161,11 @@ static void start(void)
     log_level_set(LOG_ERROR);
     metrics = metrics_new();
     const struct httpd_config config = {
-        .service = "test",
-        .address = "127.0.0.1",
-        .threads = 2,
-        .connections_max = 1000,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 2,
+                     .connections_max = 1000,
+                     .request_timeout_ms = TIMEOUT_MS},
         .body_max = BODY_MAX,
-        .request_timeout_ms = TIMEOUT_MS,
         .routes = routes,
         .routes_count = sizeof(routes) / sizeof(routes[0]),
         .openapi = "{\"openapi\":\"3.0.3\"}",
@@ -925,12 +924,12 @@ Test(httpd, a_port_that_is_taken_is_a_clear_error)
 {
     struct metrics *other = metrics_new();
     const struct httpd_config config = {
-        .address = "127.0.0.1",
-        .port = httpd_port(server),
-        .threads = 1,
-        .connections_max = 10,
+        .settings = {.address = "127.0.0.1",
+                     .port = httpd_port(server),
+                     .threads = 1,
+                     .connections_max = 10,
+                     .request_timeout_ms = 1000},
         .body_max = 10,
-        .request_timeout_ms = 1000,
         .metrics = other,
     };
     struct httpd *second = NULL;

@@ -15,6 +15,7 @@
 #include "services/interval-svc/store.h"
 #include "services/interval-svc/worker.h"
 #include "tests/harness/pg.h"
+#include "tests/harness/stand_in.h"
 #include "tests/harness/svc.h"
 
 PG_SUITE();
@@ -44,7 +45,8 @@ static struct world world_new(const char *now)
 
     w.conninfo = pg_conninfo_of(w.pg);
     log_level_set(LOG_ERROR);
-    cr_assert(db_open(w.conninfo, 4, 5000, NULL, &w.db, &e), "%s", e.msg);
+    cr_assert(db_open(&(struct db_pool_settings){w.conninfo, 4, 5000}, NULL, &w.db, &e), "%s",
+              e.msg);
     const struct interval_worker_config config = {
         .db = w.db, .conninfo = w.conninfo, .metrics = w.metrics, .retention_ms = WEEK_MS};
     cr_assert(interval_worker_new(&config, &w.worker, &e), "%s", e.msg);
@@ -769,9 +771,7 @@ struct fake {
     pthread_mutex_t mutex;
     int told; /* messages that came */
     char pools[512];
-    struct metrics *metrics;
-    struct httpd *httpd;
-    char url[64];
+    struct stand_in server;
 };
 
 static bool fake_get(void *arg, const struct httpd_request *http, struct httpd_reply *reply,
@@ -806,29 +806,14 @@ static void fake_start(struct fake *f)
         {"GET", "/pools/{cap}", "getPools", 200, fake_get, false},
         {"PUT", "/intervals/{cap}/{starts_at}", "putInterval", 204, fake_put, true},
     };
-    struct err e;
 
-    *f = (struct fake){.mutex = PTHREAD_MUTEX_INITIALIZER, .metrics = metrics_new()};
-    const struct httpd_config config = {
-        .service = "local-svc",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 10,
-        .body_max = 10000,
-        .request_timeout_ms = 3000,
-        .routes = routes,
-        .routes_count = COUNT(routes),
-        .arg = f,
-        .metrics = f->metrics,
-    };
-    cr_assert(httpd_start(&config, &f->httpd, &e), "%s", e.msg);
-    (void)snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%d", (int)httpd_port(f->httpd));
+    *f = (struct fake){.mutex = PTHREAD_MUTEX_INITIALIZER};
+    stand_in_start(&f->server, routes, COUNT(routes), f);
 }
 
 static void fake_stop(struct fake *f)
 {
-    f->httpd = httpd_stop(f->httpd);
-    f->metrics = metrics_free(f->metrics);
+    stand_in_stop(&f->server);
 }
 
 static bool was_told_twice(void *arg)
@@ -863,11 +848,11 @@ static const struct shown_row {
 Test(interval_svc, windows_are_pushed_and_shown_with_what_became_of_them)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
-    struct fake fake __attribute__((cleanup(fake_stop))) = {.url = ""};
+    struct fake fake __attribute__((cleanup(fake_stop))) = {.told = 0};
 
     fake_start(&fake);
     pg_exec(pg_conninfo_of(d), "SELECT calendar.set('2026-11-20T10:00:00Z', 1)");
-    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.url);
+    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.server.url);
     (void)expect(svc_client(s), 204, "PUT", "/definitions/a", DEFINITION("1", DAILY));
     cr_assert(harness_await(was_told_twice, &fake, WAIT_MS));
     for (size_t i = 0; i < COUNT(shown_rows); i++) {

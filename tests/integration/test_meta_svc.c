@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
-#include "common/base/metric.h"
 #include "common/io/httpd.h"
 #include "common/io/js.h"
 #include "services/meta-svc/condition.h"
 #include "tests/harness/pg.h"
+#include "tests/harness/stand_in.h"
 #include "tests/harness/svc.h"
 
 PG_SUITE();
@@ -391,9 +391,7 @@ struct fake {
     pthread_mutex_t mutex;
     const char *intervals; /* the answer to GET; NULL: 404 */
     char definition[1024]; /* what was PUT last */
-    struct metrics *metrics;
-    struct httpd *httpd;
-    char url[64];
+    struct stand_in server;
 };
 
 static bool fake_get(void *arg, const struct httpd_request *http, struct httpd_reply *reply,
@@ -427,29 +425,14 @@ static void fake_start(struct fake *f)
         {"GET", "/caps/{id}/intervals", "listIntervals", 200, fake_get, false},
         {"PUT", "/definitions/{id}", "putDefinition", 204, fake_put, true},
     };
-    struct err e;
 
-    *f = (struct fake){.mutex = PTHREAD_MUTEX_INITIALIZER, .metrics = metrics_new()};
-    const struct httpd_config config = {
-        .service = "interval-svc",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 10,
-        .body_max = 10000,
-        .request_timeout_ms = 3000,
-        .routes = routes,
-        .routes_count = COUNT(routes),
-        .arg = f,
-        .metrics = f->metrics,
-    };
-    cr_assert(httpd_start(&config, &f->httpd, &e), "%s", e.msg);
-    (void)snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%d", (int)httpd_port(f->httpd));
+    *f = (struct fake){.mutex = PTHREAD_MUTEX_INITIALIZER};
+    stand_in_start(&f->server, routes, COUNT(routes), f);
 }
 
 static void fake_stop(struct fake *f)
 {
-    f->httpd = httpd_stop(f->httpd);
-    f->metrics = metrics_free(f->metrics);
+    stand_in_stop(&f->server);
 }
 
 static bool has_definition(void *arg)
@@ -465,10 +448,10 @@ static bool has_definition(void *arg)
 Test(meta_svc, a_definition_reaches_interval_svc)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
-    struct fake fake __attribute__((cleanup(fake_stop))) = {.url = ""};
+    struct fake fake __attribute__((cleanup(fake_stop))) = {.intervals = NULL};
 
     fake_start(&fake);
-    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.url);
+    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.server.url);
     expect(svc_client(s), 201, "PUT", "/caps/a", CAP(), NULL);
     cr_assert(harness_await(has_definition, &fake, WAIT_MS));
     cr_expect(strncmp(fake.definition, "/definitions/a {\"version\":1,", 28) == 0, "%s",
@@ -479,7 +462,7 @@ Test(meta_svc, a_definition_reaches_interval_svc)
 Test(meta_svc, a_definition_survives_the_service)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
-    struct fake fake __attribute__((cleanup(fake_stop))) = {.url = ""};
+    struct fake fake __attribute__((cleanup(fake_stop))) = {.intervals = NULL};
 
     fake_start(&fake);
     char outbox[256];
@@ -490,7 +473,7 @@ Test(meta_svc, a_definition_survives_the_service)
     }
     auto_free char *body = pg_text(pg_conninfo_of(d), "SELECT body FROM meta.outbox");
     (void)snprintf(outbox, sizeof(outbox), "%.200s", body);
-    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.url);
+    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.server.url);
     cr_assert(harness_await(has_definition, &fake, WAIT_MS));
     cr_expect(strstr(fake.definition, outbox) != NULL);
 }
@@ -519,10 +502,10 @@ static const struct shown_row {
 Test(meta_svc, a_cap_shows_what_is_effective)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
-    struct fake fake __attribute__((cleanup(fake_stop))) = {.url = ""};
+    struct fake fake __attribute__((cleanup(fake_stop))) = {.intervals = NULL};
 
     fake_start(&fake);
-    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.url);
+    auto_svc struct svc *s = start(pg_conninfo_of(d), fake.server.url);
     expect(svc_client(s), 201, "PUT", "/caps/a", CAP(), NULL);
     for (size_t i = 0; i < COUNT(shown_rows); i++) {
         const struct shown_row *r = &shown_rows[i];

@@ -112,13 +112,12 @@ static struct httpd *receive(int64_t port)
 {
     receiver.metrics = metrics_new();
     const struct httpd_config config = {
-        .service = "receiver",
-        .address = "127.0.0.1",
-        .port = port,
-        .threads = 2,
-        .connections_max = 64,
+        .settings = {.address = "127.0.0.1",
+                     .port = port,
+                     .threads = 2,
+                     .connections_max = 64,
+                     .request_timeout_ms = 10000},
         .body_max = 65536,
-        .request_timeout_ms = 10000,
         .routes = routes,
         .routes_count = sizeof(routes) / sizeof(routes[0]),
         .openapi = "{}",
@@ -182,7 +181,7 @@ static struct sender sender_on(const char *conninfo, int64_t port)
 
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%lld", (long long)port);
     cr_assert(replicas_parse("target", url, &s.target, &e), "%s", e.msg);
-    cr_assert(db_open(conninfo, 4, 5000, NULL, &s.db, &e), "%s", e.msg);
+    cr_assert(db_open(&(struct db_pool_settings){conninfo, 4, 5000}, NULL, &s.db, &e), "%s", e.msg);
     return s;
 }
 

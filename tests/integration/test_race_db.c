@@ -111,7 +111,7 @@ int main(void)
     struct err e = {0};
 
     pg_exec(w.conninfo, "CREATE TABLE t AS SELECT 0 AS n");
-    CHECK(db_open(w.conninfo, 3, WAIT_MS, metrics, &w.db, &e));
+    CHECK(db_open(&(struct db_pool_settings){w.conninfo, 3, WAIT_MS}, metrics, &w.db, &e));
     CHECK(db_listen(w.conninfo, "news", &w.listener, &e));
     CHECK(replicas_parse("target", "http://127.0.0.1:1", &nobody, &e));
     /* Nobody listens there: leasing and giving back is what is raced here. */

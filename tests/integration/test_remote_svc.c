@@ -21,6 +21,7 @@
 #include "tests/harness/client.h"
 #include "tests/harness/proc.h"
 #include "tests/harness/rabbit.h"
+#include "tests/harness/stand_in.h"
 
 #define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
 #define WINDOW "2026-05-20T00:00:00Z"
@@ -34,9 +35,7 @@ RABBIT_SUITE(2);
 #define MORE_MAX 3000
 
 struct fake {
-    struct httpd *httpd;
-    struct metrics *metrics;
-    char url[64];
+    struct stand_in server;
     const char *peer;
     pthread_mutex_t lock;           /* guards all below */
     int64_t sent, echoed, revision; /* one row, of one window, in which units move */
@@ -273,31 +272,9 @@ static const struct httpd_route fake_routes[] = {
 
 static void fake_start(struct fake *f, const char *peer)
 {
-    struct err e = {0};
-
     f->peer = peer;
-    f->metrics = metrics_new();
     cr_assert(pthread_mutex_init(&f->lock, NULL) == 0);
-    const struct httpd_config config = {
-        .service = "fake",
-        .address = "127.0.0.1",
-        .threads = 4,
-        .connections_max = 100,
-        .body_max = 2 << 20,
-        .request_timeout_ms = 3000,
-        .routes = fake_routes,
-        .routes_count = sizeof(fake_routes) / sizeof(fake_routes[0]),
-        .arg = f,
-        .metrics = f->metrics,
-    };
-    cr_assert(httpd_start(&config, &f->httpd, &e), "%s", e.msg);
-    snprintf(f->url, sizeof(f->url), "http://127.0.0.1:%lld", (long long)httpd_port(f->httpd));
-}
-
-static void fake_stop(struct fake *f)
-{
-    (void)httpd_stop(f->httpd);
-    (void)metrics_free(f->metrics);
+    stand_in_start(&f->server, fake_routes, sizeof(fake_routes) / sizeof(fake_routes[0]), f);
 }
 
 /* Sends so many more units. */
@@ -392,18 +369,16 @@ static void side_begin(struct side *s, const struct side *o)
     fake_start(&s->fake, o->dc);
     s->config = (struct remote_config){
         .dc = s->dc,
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 100,
-        .request_timeout_ms = 3000,
-        .log_level = "error",
+        .http = {.address = "127.0.0.1",
+                 .threads = 1,
+                 .connections_max = 100,
+                 .request_timeout_ms = 3000},
         .broker = rabbit_url(s->broker),
         .peers = s->peers,
         .keys = keys_path,
-        .local_url = s->fake.url,
-        .meta_url = s->fake.url,
-        .coordinator_url = "",
-        .alone = 1,
+        .local_url = s->fake.server.url,
+        .meta_url = s->fake.server.url,
+        .leader = {.coordinator_url = "", .alone = 1},
         .resend_ms = 100,
         .sync_ms = 60000,
         .lost_ms = 3000,
@@ -437,7 +412,7 @@ static void begin(void)
 static void side_end(struct side *s)
 {
     s->app = remote_app_stop(s->app);
-    fake_stop(&s->fake);
+    stand_in_stop(&s->fake.server);
     s->broker = rabbit_free(s->broker);
 }
 

@@ -61,10 +61,10 @@ static void begin(void)
     free(folder);
     config = (struct server_config){
         .name = "front-1",
-        .address = "127.0.0.1",
-        .threads = 2,
-        .connections_max = 100,
-        .request_timeout_ms = 3000,
+        .http = {.address = "127.0.0.1",
+                 .threads = 2,
+                 .connections_max = 100,
+                 .request_timeout_ms = 3000},
         .local_url = fake_local_url(local),
         .ledger = ledger,
         .ledger_entries = 64,

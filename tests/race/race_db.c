@@ -120,7 +120,8 @@ static void open_all(struct world *w, const struct pg *pg, struct metrics *regis
                              "CREATE TABLE journal (writer bigint, amount bigint)");
     pg_exec(pg_conninfo(pg), "INSERT INTO race SELECT g, 0, 0 FROM generate_series(0, %d) g",
             WRITERS - 1);
-    CHECK(db_open(pg_conninfo(pg), CONNECTIONS, ACQUIRE_MS, registry, &w->db, &e));
+    CHECK(db_open(&(struct db_pool_settings){pg_conninfo(pg), CONNECTIONS, ACQUIRE_MS}, registry,
+                  &w->db, &e));
     CHECK(db_listen(pg_conninfo(pg), "news", &w->listener, &e));
 }
 

@@ -135,12 +135,11 @@ static void caller(struct race_thread *t)
 
 static void start(struct world *w)
 {
-    const struct httpd_config config = {.service = "race",
-                                        .address = "127.0.0.1",
-                                        .threads = 2,
-                                        .connections_max = 200,
+    const struct httpd_config config = {.settings = {.address = "127.0.0.1",
+                                                     .threads = 2,
+                                                     .connections_max = 200,
+                                                     .request_timeout_ms = TIMEOUT_MS},
                                         .body_max = 1000,
-                                        .request_timeout_ms = TIMEOUT_MS,
                                         .routes = routes,
                                         .routes_count = sizeof(routes) / sizeof(routes[0]),
                                         .openapi = "{}",

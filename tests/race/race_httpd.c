@@ -158,12 +158,11 @@ static const struct httpd_route routes[] = {
 
 static void start(struct world *w)
 {
-    const struct httpd_config config = {.service = "race",
-                                        .address = "127.0.0.1",
-                                        .threads = 2,
-                                        .connections_max = 200,
+    const struct httpd_config config = {.settings = {.address = "127.0.0.1",
+                                                     .threads = 2,
+                                                     .connections_max = 200,
+                                                     .request_timeout_ms = TIMEOUT_MS},
                                         .body_max = 1000,
-                                        .request_timeout_ms = TIMEOUT_MS,
                                         .routes = routes,
                                         .routes_count = 1,
                                         .openapi = "{}",

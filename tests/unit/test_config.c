@@ -10,14 +10,20 @@ struct config {
     int64_t offset;
     const char *url;
     const char *db;
+    const char *dc;
+    const char *name;
+    const char *log_level;
 };
 
 /* clang-format off */
 static const struct config_row rows[] = {
-    {"DEMO_PORT", CONFIG_INT, offsetof(struct config, port), "8083", 0, 65535, "port, 0 picks any"},
-    {"DEMO_OFFSET_MS", CONFIG_INT, offsetof(struct config, offset), "-5", -10, 10, "offset in ms"},
-    {"DEMO_URL", CONFIG_TEXT, offsetof(struct config, url), "http://a", 0, 0, "where a is"},
-    {"DEMO_DB", CONFIG_SECRET, offsetof(struct config, db), NULL, 0, 0, "libpq conninfo"},
+    CONFIG_INT("DEMO_PORT", struct config, port, "8083", 0, 65535, "port, 0 picks any"),
+    CONFIG_INT("DEMO_OFFSET_MS", struct config, offset, "-5", -10, 10, "offset in ms"),
+    CONFIG_TEXT("DEMO_URL", struct config, url, "http://a", "where a is"),
+    CONFIG_SECRET("DEMO_DB", struct config, db, NULL, "libpq conninfo"),
+    CONFIG_NAME("DEMO_DC", struct config, dc, "local", "name of this data centre"),
+    CONFIG_HOST_NAME("DEMO_NAME", struct config, name, "name of this replica"),
+    CONFIG_LOG_LEVEL("DEMO_LOG_LEVEL", struct config, log_level),
 };
 /* clang-format on */
 
@@ -44,6 +50,32 @@ Test(config, defaults_stand_in_for_what_is_not_set, .init = set_required)
     cr_expect(config.offset == -5);
     cr_expect_str_eq(config.url, "http://a");
     cr_expect_str_eq(config.db, "password=hush");
+    cr_expect_str_eq(config.dc, "local");
+    cr_expect_str_eq(config.log_level, "info");
+}
+
+Test(config, who_has_no_name_takes_the_hosts, .init = set_required)
+{
+    struct config config = {0};
+    char host[256] = "";
+    struct err e;
+
+    cr_assert(gethostname(host, sizeof(host) - 1) == 0);
+    cr_assert(config_load(&table, &config, &e), "%s", e.msg);
+    cr_expect_str_eq(config.name, host);
+    cr_assert(setenv("DEMO_NAME", "a", 1) == 0);
+    cr_assert(config_load(&table, &config, &e), "%s", e.msg);
+    cr_expect_str_eq(config.name, "a");
+}
+
+Test(config, the_log_level_is_set_as_it_says)
+{
+    const struct config warn = {.log_level = "warn"}, odd = {.log_level = "loud"};
+    struct err e = {.msg = ""};
+
+    cr_expect(config_set_log_level(&table, &warn, &e), "%s", e.msg);
+    cr_expect_not(config_set_log_level(&table, &odd, &e));
+    cr_expect(strstr(e.msg, "DEMO_LOG_LEVEL: the log level must be") == e.msg, "%s", e.msg);
 }
 
 Test(config, the_environment_wins, .init = set_required)
@@ -66,6 +98,9 @@ static const struct refusal_row {
     {"not a number", "DEMO_PORT", "http", "DEMO_PORT: not an integer"},
     {"an empty number", "DEMO_PORT", "", "DEMO_PORT: not an integer"},
     {"an empty text that is required", "DEMO_DB", "", "DEMO_DB is required"},
+    {"an empty name", "DEMO_DC", "", "DEMO_DC must be 1 to 64 characters"},
+    {"a name that is none", "DEMO_DC", "a b", "DEMO_DC must be 1 to 64 characters"},
+    {"a replica's that is none", "DEMO_NAME", "/", "DEMO_NAME must be 1 to 64 characters"},
     {"a misspelt setting", "DEMO_PROT", "1", "DEMO_PROT is not a setting of demo-svc"},
     {"a setting with more behind it", "DEMO_PORTS", "1", "DEMO_PORTS is not a setting"},
     {"a setting cut short", "DEMO_POR", "1", "DEMO_POR is not a setting"},

@@ -84,12 +84,11 @@ static void fake_start(struct fake *f, const char *answer)
     atomic_store(&f->status, 200);
     f->metrics = metrics_new();
     const struct httpd_config config = {
-        .service = "coordinator",
-        .address = "127.0.0.1",
-        .threads = 1,
-        .connections_max = 10,
+        .settings = {.address = "127.0.0.1",
+                     .threads = 1,
+                     .connections_max = 10,
+                     .request_timeout_ms = 3000},
         .body_max = 100,
-        .request_timeout_ms = 3000,
         .routes = routes,
         .routes_count = 1,
         .openapi = "{}",
@@ -110,9 +109,8 @@ static struct service service_of(const char *url, bool alone)
 {
     struct service s = {.metrics = metrics_new()};
     const struct leader_config config = {.role = "interval-svc",
-                                         .url = url,
-                                         .alone = alone,
-                                         .prefix = "INTERVAL",
+                                         .settings = {.coordinator_url = url, .alone = alone},
+                                         .prefix = "INTERVAL_",
                                          .metrics = s.metrics};
     struct err e;
 
@@ -283,7 +281,9 @@ Test(leader, settings_that_contradict_each_other_are_refused)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         const struct leader_config config = {
-            .role = "r", .url = bad[i].url, .alone = bad[i].alone, .prefix = "INTERVAL"};
+            .role = "r",
+            .settings = {.coordinator_url = bad[i].url, .alone = bad[i].alone},
+            .prefix = "INTERVAL_"};
         struct leader *l = NULL;
         struct err e = {0};
         cr_expect_not(leader_start(&config, &l, &e), "%s", bad[i].url);

@@ -165,6 +165,16 @@ Test(num, names_are_1_to_64_safe_characters)
     cr_expect_not(name_is_valid("\xc3\xa9"));
 }
 
+Test(num, who_is_no_name_is_told_the_rule)
+{
+    struct err e = {.msg = ""};
+
+    cr_expect(name_check("the id", "a", &e));
+    cr_expect_not(name_check("the id", "a b", &e));
+    cr_expect(e.kind == ERR_INVALID);
+    cr_expect_str_eq(e.msg, "the id must be 1 to 64 characters of A-Z a-z 0-9 . _ -");
+}
+
 Test(num, hash_text_is_fnv_1a)
 {
     cr_expect(hash_text("") == UINT64_C(0xcbf29ce484222325));

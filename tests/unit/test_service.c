@@ -14,7 +14,7 @@ struct config {
 };
 
 static const struct config_row rows[] = {
-    {"DEMO_PORT", CONFIG_INT, offsetof(struct config, port), "8083", 0, 65535, "0 picks any"},
+    CONFIG_INT("DEMO_PORT", struct config, port, "8083", 0, 65535, "0 picks any"),
 };
 
 static const struct config_table table = {
