@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/base/wait.h"
 #include "common/io/bus_internal.h"
 
 #define FRAME_MAX 131072
@@ -122,13 +122,9 @@ static void cut(struct bus_conn *c)
 /* Under the lock. */
 static void sleep_ms(struct bus_conn *c, int64_t ms)
 {
-    struct timespec until;
+    const struct timespec until = wait_deadline(ms);
 
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    int64_t ns = until.tv_nsec + ms % 1000 * 1000000;
-    until.tv_sec += ms / 1000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    while (!atomic_load(&c->stopped) && pthread_cond_timedwait(&c->stop, &c->lock, &until) == 0)
+    while (!atomic_load(&c->stopped) && wait_until(&c->stop, &c->lock, until))
         continue;
 }
 
@@ -341,14 +337,10 @@ static void *run(void *arg)
 
 bool bus_conn_start(struct bus_conn *c, struct err *e)
 {
-    pthread_condattr_t monotonic;
-
     c->fd = -1;
     c->prng.state = prng_entropy();
     CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
-    CHECK(pthread_condattr_init(&monotonic) == 0);
-    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&c->stop, &monotonic) == 0);
+    wait_init(&c->stop);
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (c->wake_fd < 0)
         return err_set(e, ERR_INTERNAL, "eventfd: %s", strerror(errno));

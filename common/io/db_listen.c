@@ -153,7 +153,7 @@ static bool take_notifications(struct db_listener *l)
 }
 
 /* Waits for the server or a wake, or until the time; true: woken. */
-static bool wait_until(struct db_listener *l, int64_t until_ms)
+static bool poll_until(struct db_listener *l, int64_t until_ms)
 {
     struct pollfd fds[] = {
         {.fd = l->wake, .events = POLLIN},
@@ -179,7 +179,7 @@ bool db_listener_wait(struct db_listener *l, int64_t timeout_ms)
         /* Notifications may have come along with an earlier answer. */
         if (connected && take_notifications(l))
             return true;
-        if (wait_until(l, min_i64(deadline_ms, l->conn ? l->check_at_ms : l->not_before_ms)))
+        if (poll_until(l, min_i64(deadline_ms, l->conn ? l->check_at_ms : l->not_before_ms)))
             return true;
     } while (clk_now_ms() < deadline_ms);
     return l->conn && take_notifications(l);

@@ -1,12 +1,11 @@
 #include "common/io/db_internal.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/prng.h"
+#include "common/base/wait.h"
 
 struct db {
     pthread_mutex_t mutex;
@@ -41,17 +40,6 @@ static void open_metrics(struct db *db, struct metrics *m)
                                   "Database transactions by outcome.", "outcome");
 }
 
-static void init_lock(struct db *db)
-{
-    pthread_condattr_t monotonic;
-
-    CHECK(pthread_condattr_init(&monotonic) == 0);
-    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&db->returned, &monotonic) == 0);
-    CHECK(pthread_mutex_init(&db->mutex, NULL) == 0);
-    pthread_condattr_destroy(&monotonic);
-}
-
 bool db_open(const struct db_pool_settings *settings, struct metrics *metrics, struct db **ret,
              struct err *e)
 {
@@ -60,7 +48,8 @@ bool db_open(const struct db_pool_settings *settings, struct metrics *metrics, s
     struct db *new = calloc(1, sizeof(*new));
     if (!new)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    init_lock(new);
+    CHECK(pthread_mutex_init(&new->mutex, NULL) == 0);
+    wait_init(&new->returned);
     auto_db struct db *db = new;
     db->prng.state = prng_entropy();
     db->conns_max = settings->conns_max;
@@ -90,27 +79,20 @@ struct db *db_close(struct db *db)
     return NULL;
 }
 
-static struct timespec monotonic_in(int64_t ms)
+/* With the mutex. */
+static bool has_room(const struct db *db)
 {
-    struct timespec t = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t ns = t.tv_nsec + ms % 1000 * 1000000;
-    t.tv_sec += ms / 1000 + ns / 1000000000;
-    t.tv_nsec = ns % 1000000000;
-    return t;
+    return db->idle_count > 0 || db->open_count < db->conns_max;
 }
 
 /* With the mutex.  False when no connection and no room for one came in time. */
 static bool wait_for_room(struct db *db)
 {
-    struct timespec deadline = monotonic_in(db->acquire_timeout_ms);
+    const struct timespec deadline = wait_deadline(db->acquire_timeout_ms);
 
-    while (db->idle_count == 0 && db->open_count == db->conns_max) {
-        if (pthread_cond_timedwait(&db->returned, &db->mutex, &deadline) == ETIMEDOUT)
-            return db->idle_count > 0 || db->open_count < db->conns_max;
-    }
-    return true;
+    while (!has_room(db) && wait_until(&db->returned, &db->mutex, deadline))
+        continue;
+    return has_room(db);
 }
 
 static void count_connections(struct db *db, int64_t open_count)

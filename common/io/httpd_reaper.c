@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
+#include "common/base/wait.h"
 
 struct httpd_reaper_slot {
     struct httpd_reaper_slot *prev, *next; /* guarded by the reaper's mutex */
@@ -46,42 +46,17 @@ static void cut_late(struct httpd_reaper *r)
     }
 }
 
-static struct timespec monotonic_after(int64_t ms)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += (ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
-}
-
 static void *reaper_main(void *arg)
 {
     struct httpd_reaper *r = arg;
 
     pthread_mutex_lock(&r->mutex);
     while (!r->stopping) {
-        const struct timespec until = monotonic_after(r->period_ms);
-        (void)pthread_cond_timedwait(&r->stopped, &r->mutex, &until);
+        (void)wait_until(&r->stopped, &r->mutex, wait_deadline(r->period_ms));
         cut_late(r);
     }
     pthread_mutex_unlock(&r->mutex);
     return NULL;
-}
-
-static void init_stopped(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
 }
 
 static struct httpd_reaper *reaper_free(struct httpd_reaper *r)
@@ -104,7 +79,7 @@ bool httpd_reaper_start(int64_t period_ms, struct metric *reaped, struct httpd_r
     r->reaped = reaped;
     r->slots.prev = r->slots.next = &r->slots;
     pthread_mutex_init(&r->mutex, NULL);
-    init_stopped(&r->stopped);
+    wait_init(&r->stopped);
     int error = pthread_create(&r->thread, NULL, reaper_main, r);
     if (error != 0) {
         (void)reaper_free(r);

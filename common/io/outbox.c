@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/base/buf.h"
 #include "common/base/check.h"
@@ -11,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/num.h"
 #include "common/base/prng.h"
+#include "common/base/wait.h"
 #include "common/io/httpc.h"
 #include "common/io/outbox_internal.h"
 
@@ -219,26 +219,15 @@ static struct rest tick(struct outbox_relay *r)
     return measure(r);
 }
 
-static struct timespec monotonic_in(int64_t ms)
-{
-    struct timespec t = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t ns = t.tv_nsec + ms % 1000 * 1000000;
-    t.tv_sec += ms / 1000 + ns / 1000000000;
-    t.tv_nsec = ns % 1000000000;
-    return t;
-}
-
 /* False when the relay is to stop. */
 static bool sleep_for(struct outbox_relay *r, struct rest rest)
 {
-    struct timespec deadline = monotonic_in(rest.ms);
-    int status = 0;
+    const struct timespec deadline = wait_deadline(rest.ms);
 
     pthread_mutex_lock(&r->mutex);
-    while (!r->stopping && !(rest.wakeable && r->woken) && status == 0)
-        status = pthread_cond_timedwait(&r->changed, &r->mutex, &deadline);
+    while (!r->stopping && !(rest.wakeable && r->woken) &&
+           wait_until(&r->changed, &r->mutex, deadline))
+        continue;
     r->woken = false;
     bool go_on = !r->stopping;
     pthread_mutex_unlock(&r->mutex);
@@ -269,17 +258,6 @@ static void open_metrics(struct outbox_relay *r, struct metrics *m)
                             "Deliveries that failed and are tried again.", NULL);
 }
 
-static void init_lock(struct outbox_relay *r)
-{
-    pthread_condattr_t monotonic;
-
-    CHECK(pthread_condattr_init(&monotonic) == 0);
-    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&r->changed, &monotonic) == 0);
-    CHECK(pthread_mutex_init(&r->mutex, NULL) == 0);
-    pthread_condattr_destroy(&monotonic);
-}
-
 bool outbox_relay_start(const struct outbox_config *config, struct outbox_relay **ret,
                         struct err *e)
 {
@@ -287,7 +265,8 @@ bool outbox_relay_start(const struct outbox_config *config, struct outbox_relay 
 
     if (!new)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    init_lock(new);
+    CHECK(pthread_mutex_init(&new->mutex, NULL) == 0);
+    wait_init(&new->changed);
     auto_outbox_relay struct outbox_relay *r = new;
     r->db = config->db;
     r->sql = outbox_sql_of(config->schema);

@@ -3,10 +3,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/check.h"
-#include "common/base/clk.h"
+#include "common/base/wait.h"
 
 struct stopper {
     pthread_mutex_t mutex;
@@ -49,16 +48,13 @@ struct stopper *stopper_start(struct httpc *const *clients, size_t count)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t set = stop_signals();
-    pthread_condattr_t monotonic;
     struct stopper *s = calloc(1, sizeof(*s));
 
     CHECK(s != NULL);
     s->clients = clients;
     s->count = count;
-    CHECK(pthread_mutex_init(&s->mutex, NULL) == 0 && pthread_condattr_init(&monotonic) == 0 &&
-          pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
-          pthread_cond_init(&s->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    CHECK(pthread_mutex_init(&s->mutex, NULL) == 0);
+    wait_init(&s->changed);
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     CHECK(sigaction(SIGPIPE, &ignore, NULL) == 0);
     CHECK(pthread_create(&s->thread, NULL, take_signal, s) == 0);
@@ -93,17 +89,10 @@ bool stopper_is_stopped(struct stopper *s)
 
 void stopper_wait(struct stopper *s, int64_t ms)
 {
-    struct timespec until;
+    const struct timespec until = wait_deadline(ms);
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     (void)pthread_mutex_lock(&s->mutex);
-    while (!s->stopped && pthread_cond_timedwait(&s->changed, &s->mutex, &until) == 0)
-        ;
+    while (!s->stopped && wait_until(&s->changed, &s->mutex, until))
+        continue;
     (void)pthread_mutex_unlock(&s->mutex);
 }

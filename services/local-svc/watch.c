@@ -2,12 +2,12 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/log.h"
 #include "common/base/num.h"
+#include "common/base/wait.h"
 #include "services/local-svc/waiters.h"
 #include "services/local-svc/watch_json.h"
 
@@ -107,16 +107,9 @@ static void *listen_loop(void *arg)
 /* Under the mutex; until `deadline_ms` or a change. */
 static void wait_for_change(struct watch *w, int64_t deadline_ms)
 {
-    struct timespec until;
     int64_t wait_ms = min_i64(deadline_ms - clk_now_ms(), LOOK_EVERY_MS);
 
-    if (wait_ms <= 0)
-        return;
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    int64_t ns = until.tv_nsec + wait_ms % 1000 * 1000000;
-    until.tv_sec += wait_ms / 1000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    (void)pthread_cond_timedwait(&w->changed, &w->mutex, &until);
+    (void)wait_until(&w->changed, &w->mutex, wait_deadline(wait_ms));
 }
 
 /*
@@ -179,15 +172,12 @@ bool watch_suspend(struct watch *w, const struct httpd_request *req, int64_t sin
 bool watch_start(const struct watch_config *config, struct watch **ret, struct err *e)
 {
     auto_watch struct watch *w = calloc(1, sizeof(*w));
-    pthread_condattr_t monotonic;
 
     CHECK(w != NULL);
     w->config = *config;
     w->revision = UNKNOWN;
     CHECK(pthread_mutex_init(&w->mutex, NULL) == 0);
-    CHECK(pthread_condattr_init(&monotonic) == 0);
-    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&w->changed, &monotonic) == 0);
+    wait_init(&w->changed);
     waiters_init(&w->waiters, (size_t)config->watchers_max);
     w->taken = calloc((size_t)config->watchers_max, sizeof(*w->taken));
     CHECK(w->taken != NULL);

@@ -2,9 +2,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/check.h"
+#include "common/base/wait.h"
 
 struct worker {
     pthread_mutex_t mutex;
@@ -19,13 +19,9 @@ struct worker {
 /* Under the mutex. */
 static void pause_for(struct worker *w, int64_t ms)
 {
-    struct timespec until;
+    const struct timespec until = wait_deadline(ms);
 
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    int64_t ns = until.tv_nsec + ms % 1000 * 1000000;
-    until.tv_sec += ms / 1000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    while (!w->stopping && pthread_cond_timedwait(&w->stop, &w->mutex, &until) == 0)
+    while (!w->stopping && wait_until(&w->stop, &w->mutex, until))
         continue;
 }
 
@@ -47,15 +43,12 @@ static void *loop(void *arg)
 bool worker_start(worker_tick *tick, void *arg, struct worker **ret, struct err *e)
 {
     auto_worker struct worker *w = calloc(1, sizeof(*w));
-    pthread_condattr_t monotonic;
 
     CHECK(w != NULL);
     w->tick = tick;
     w->arg = arg;
     CHECK(pthread_mutex_init(&w->mutex, NULL) == 0);
-    CHECK(pthread_condattr_init(&monotonic) == 0);
-    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&w->stop, &monotonic) == 0);
+    wait_init(&w->stop);
     w->is_running = pthread_create(&w->thread, NULL, loop, w) == 0;
     if (!w->is_running)
         return err_set(e, ERR_INTERNAL, "cannot start a thread");

@@ -1,12 +1,14 @@
 #include "services/volumecap-server/attention.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include <utlist.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
+#include "common/base/wait.h"
+
+#define WAIT_MAX_MS 60000 /* how late a suspension may make it */
 
 struct attention {
     pthread_mutex_t lock;
@@ -22,15 +24,11 @@ struct attention {
 struct attention *attention_new(void)
 {
     struct attention *a = calloc(1, sizeof(*a));
-    pthread_condattr_t attr;
 
     if (!a)
         return NULL;
     CHECK(pthread_mutex_init(&a->lock, NULL) == 0);
-    CHECK(pthread_condattr_init(&attr) == 0);
-    CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&a->cond, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    wait_init(&a->cond);
     return a;
 }
 
@@ -163,32 +161,15 @@ void attention_forget(struct attention *a, struct window *w)
 
 /* ---- waiting */
 
-/* Durations are the same on both clocks, except over a suspension, where waking late is right. */
-static struct timespec deadline_of(int64_t until_ms)
-{
-    int64_t wait_ms = min_i64(max_i64(until_ms - clk_now_ms(), 0), 60000);
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += wait_ms / 1000;
-    t.tv_nsec += wait_ms % 1000 * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
-}
-
 void attention_wait(struct attention *a, int64_t until_ms, bool deaf)
 {
     if (!deaf && a->count > 0)
         until_ms = min_i64(until_ms, a->heap[1]->due_ms);
-    const struct timespec deadline = deadline_of(until_ms);
-    int timed_out = 0;
+    const struct timespec deadline = wait_deadline(min_i64(until_ms - clk_now_ms(), WAIT_MAX_MS));
 
     (void)pthread_mutex_lock(&a->lock);
-    while (!timed_out && !a->stopped && (deaf || !a->rung))
-        timed_out = pthread_cond_timedwait(&a->cond, &a->lock, &deadline);
+    while (!a->stopped && (deaf || !a->rung) && wait_until(&a->cond, &a->lock, deadline))
+        continue;
     (void)pthread_mutex_unlock(&a->lock);
 }
 

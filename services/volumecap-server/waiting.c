@@ -3,13 +3,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <utlist.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/num.h"
+#include "common/base/wait.h"
 
 /*
  * A cap that was defined a moment ago may be on its way.  But ids are free text: those who make
@@ -343,17 +343,7 @@ static int64_t expire_due(struct waiting *w, struct waiting_call **decided)
 
 static void sleep_until(struct waiting *w, int64_t until_ms)
 {
-    struct timespec t;
-
-    if (until_ms == NEVER_MS) {
-        (void)pthread_cond_wait(&w->cond, &w->lock);
-        return;
-    }
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t ns = t.tv_nsec + max_i64(until_ms - clk_now_ms(), 0) * 1000000;
-    t.tv_sec += ns / 1000000000;
-    t.tv_nsec = ns % 1000000000;
-    (void)pthread_cond_timedwait(&w->cond, &w->lock, &t);
+    (void)wait_until(&w->cond, &w->lock, wait_deadline(until_ms - clk_now_ms()));
 }
 
 static void *run(void *arg)
@@ -379,17 +369,6 @@ static void *run(void *arg)
 
 /* ---- life */
 
-static void init_sync(struct waiting *w)
-{
-    pthread_condattr_t attr;
-
-    CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
-    CHECK(pthread_condattr_init(&attr) == 0);
-    CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&w->cond, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 bool waiting_start(const struct waiting_config *config, struct waiting **ret, struct err *e)
 {
     struct waiting *w = calloc(1, sizeof(*w));
@@ -397,7 +376,8 @@ bool waiting_start(const struct waiting_config *config, struct waiting **ret, st
     if (!w)
         return err_set(e, ERR_INTERNAL, "out of memory");
     w->config = *config;
-    init_sync(w);
+    CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
+    wait_init(&w->cond);
     CHECK(pthread_create(&w->thread, NULL, run, w) == 0);
     *ret = w;
     return true;

@@ -2,11 +2,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/prng.h"
+#include "common/base/wait.h"
 #include "tests/harness/client.h"
 
 #define THREADS_PER_LANE 24
@@ -48,16 +48,11 @@ static int64_t due_ms(const struct replay_config *c, const struct trace_row *row
 }
 
 /* Until something changes or the time has come, and no longer than a nap. */
-static void wait_until(struct lane *lane, int64_t at_ms)
+static void nap(struct lane *lane, int64_t at_ms)
 {
     int64_t ms = min_i64(at_ms - clk_now_ms(), NAP_MS);
-    struct timespec until;
 
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    int64_t ns = until.tv_nsec + max_i64(ms, 0) * 1000000;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    (void)pthread_cond_timedwait(&lane->changed, &lane->mutex, &until);
+    (void)wait_until(&lane->changed, &lane->mutex, wait_deadline(ms));
 }
 
 /* Waits for the next request that is due; false if there will be none. */
@@ -75,7 +70,7 @@ static bool take(struct lane *lane, struct ask *ret)
             lane->in_flight++;
             break;
         }
-        wait_until(lane, first ? first->due_ms : INT64_MAX);
+        nap(lane, first ? first->due_ms : INT64_MAX);
     }
     CHECK(pthread_mutex_unlock(&lane->mutex) == 0);
     return found;
@@ -155,13 +150,9 @@ static void *run_lane(void *arg)
 static void init_lane(struct replay *r, int i)
 {
     struct lane *lane = &r->lanes[i];
-    pthread_condattr_t attributes;
 
     CHECK(pthread_mutex_init(&lane->mutex, NULL) == 0);
-    CHECK(pthread_condattr_init(&attributes) == 0);
-    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&lane->changed, &attributes) == 0);
-    CHECK(pthread_condattr_destroy(&attributes) == 0);
+    wait_init(&lane->changed);
     lane->replay = r;
     lane->dc = i / r->config.servers;
     lane->port = r->config.ports[i];
