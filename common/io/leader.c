@@ -65,6 +65,9 @@ static bool ask(struct leader *l, struct answer *ret, struct err *e)
 {
     const struct httpc_request req = {.method = "GET", .url = l->url, .timeout_ms = TIMEOUT_MS};
 
+    /* So that it wins with a higher one, should its database have been set back. */
+    (void)snprintf(l->url, sizeof(l->url), "%s/leadership?heard=%lld",
+                   l->config.settings.coordinator_url, (long long)l->epoch);
     return httpc_call(l->http, &req, &l->reply, e) && decode(&l->reply, ret, e);
 }
 
@@ -195,7 +198,7 @@ static bool check(const struct leader_config *config, struct err *e)
         return err_set(e, ERR_INVALID, "%sALONE and %sCOORDINATOR_URL contradict each other",
                        config->prefix, config->prefix);
     if (strncmp(url, "http://", strlen("http://")) != 0 ||
-        strlen(url) >= URL_SIZE - strlen("/leadership"))
+        strlen(url) >= URL_SIZE - sizeof("/leadership?heard=9223372036854775807"))
         return err_set(e, ERR_INVALID, "%sCOORDINATOR_URL is no http:// address", config->prefix);
     return true;
 }
@@ -212,7 +215,6 @@ static void say_why_not(const struct leader *l)
 
 static bool start_thread(struct leader *l, struct err *e)
 {
-    (void)snprintf(l->url, sizeof(l->url), "%s/leadership", l->config.settings.coordinator_url);
     (void)snprintf(l->how, sizeof(l->how), "not acting, the coordinator is being asked");
     if (!httpc_new(REPLY_MAX, &l->http, e))
         return false;

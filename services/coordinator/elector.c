@@ -14,6 +14,7 @@
 #define PAUSE_FIRST_MS 50 /* before connecting again; doubles */
 #define PAUSE_MAX_MS 1000
 #define RETRY_MS 200 /* after the database refused a statement */
+#define NO_EPOCH INT64_C(-1)
 
 /* clang-format off */
 /* Why a coordinator became primary, or ceased to be. */
@@ -24,7 +25,8 @@
     X(REASON_SILENT,      "service_silent") /* nobody acts by our word */               \
     X(REASON_EXPIRED,     "expired")      /* no heartbeat within the lease */             \
     X(REASON_LOST,        "session_lost") /* the connection ended, or gave no answer */   \
-    X(REASON_SUPERSEDED,  "superseded")   /* there is a newer epoch: our lock was no lock */
+    X(REASON_SUPERSEDED,  "superseded")   /* there is a newer epoch: our lock was no lock */ \
+    X(REASON_OUTRANKED,   "outranked")    /* the service has heard of a higher epoch than ours */
 /* clang-format on */
 
 enum reason {
@@ -51,7 +53,8 @@ struct elector {
     struct coordinator_self self;
     struct prng prng;
     int64_t epoch;
-    bool was_seen; /* the lock was another's, in this session */
+    int64_t opened_ms;  /* the session */
+    int64_t seen_epoch; /* whose holder has beaten since then; NO_EPOCH: none */
     int64_t acts_at_ms;
     int64_t beat_at_ms;
     int64_t try_at_ms;
@@ -64,6 +67,7 @@ struct elector {
     struct metric *leader_epoch;
     struct metric *changes;
     struct metric *heartbeat;
+    struct metric *failures;
 };
 
 static void register_metrics(struct elector *el, struct metrics *m)
@@ -75,6 +79,8 @@ static void register_metrics(struct elector *el, struct metrics *m)
                              "Times that this became primary, or ceased to be", "reason");
     el->heartbeat = metric_new(m, METRIC_HISTOGRAM_SECONDS, "volumecap_heartbeat_seconds",
                                "How long the database takes to answer a heartbeat", NULL);
+    el->failures = metric_new(m, METRIC_COUNTER, "volumecap_session_failures_total",
+                              "Times that no session with the database could be had", NULL);
     for (int i = 0; i < REASON_COUNT; i++)
         (void)metric_at(el->changes, reason_names[i], NULL, NULL);
 }
@@ -127,6 +133,7 @@ static void lose(struct elector *el, enum reason reason)
 
 static void put_off(struct elector *el, const struct err *e)
 {
+    metric_inc(el->failures, 1);
     log_event(e->kind == ERR_CONFLICT ? LOG_ERROR : LOG_WARN, "session.failed",
               log_str("role", el->config.role), log_str("error", e->msg),
               log_i64("will_retry_in_ms", el->pause_ms));
@@ -147,7 +154,8 @@ static void open_session(struct elector *el)
         return;
     }
     el->pause_ms = PAUSE_FIRST_MS;
-    el->was_seen = false;
+    el->opened_ms = clk_now_ms();
+    el->seen_epoch = NO_EPOCH;
     el->beat_at_ms = el->try_at_ms = 0;
     log_event(LOG_INFO, "session.open", log_str("role", el->config.role),
               log_str("name", el->config.name), log_str("instance", el->self.instance));
@@ -160,18 +168,50 @@ static int64_t standbys_of(const struct coordinator_sight *sight)
     int64_t count = 0;
 
     for (size_t i = 0; i < sight->count; i++)
-        count += !sight->members[i].is_us && sight->members[i].seen_ms_ago < TERMS_ALIVE_MS;
+        count += !sight->members[i].is_us && sight->members[i].competes &&
+                 sight->members[i].seen_ms_ago < TERMS_ALIVE_MS;
     return count;
+}
+
+/* A holder whose heartbeats reach this server while we have our session here has its own here. */
+static void note_holder(struct elector *el, const struct coordinator_sight *sight)
+{
+    int64_t open_for_ms = clk_now_ms() - el->opened_ms;
+    bool is_anothers = sight->is_held && !sight->is_ours;
+
+    for (size_t i = 0; i < sight->count; i++) {
+        const struct coordinator_member *m = &sight->members[i];
+        if (m->is_holder && !m->is_us && m->seen_ms_ago < open_for_ms)
+            el->seen_epoch = sight->epoch;
+    }
+    if (is_anothers && el->seen_epoch != sight->epoch)
+        el->beat_at_ms -= TERMS_HEARTBEAT_MS - TERMS_TRY_MS; /* who knows it waits less */
+}
+
+/* A service that is dead or frozen does not act, and holding the lock for it helps nobody. */
+static bool is_service_silent(struct elector *el)
+{
+    int64_t asked_ms = standing_asked_ms(el->config.standing);
+    int64_t silent_ms = el->config.service_silent_ms;
+
+    return silent_ms > 0 && (asked_ms == 0 || clk_now_ms() - asked_ms > silent_ms);
+}
+
+static bool is_to_rest(struct elector *el, int64_t now_ms)
+{
+    return now_ms < el->rest_until_ms || is_service_silent(el);
 }
 
 static void beat(struct elector *el)
 {
     enum standing_state state = standing_state(el->config.standing);
     int64_t asked_ms = clk_now_ms(), asked_ns = clk_now_ns();
+    const struct coordinator_beat said = {.lag_ms = el->lag_ms,
+                                          .competes = !is_to_rest(el, asked_ms)};
     struct coordinator_sight sight = {0};
     struct err e = {0};
 
-    if (!coordinator_store_beat(el->session, &el->self, el->lag_ms, &sight, &e)) {
+    if (!coordinator_store_beat(el->session, &el->self, &said, &sight, &e)) {
         log_event(LOG_WARN, "heartbeat.failed", log_str("error", e.msg),
                   log_str("then", "will retry"));
         el->beat_at_ms = clk_now_ms() + RETRY_MS;
@@ -186,27 +226,39 @@ static void beat(struct elector *el)
         return;
     }
     standing_beat(el->config.standing, &sight, asked_ms);
+    note_holder(el, &sight);
     /* Another went first: from now on it may need a standby. */
     if (sight.is_held && !sight.is_ours)
         el->rest_until_ms = 0;
     starter_tick(el->config.starter, state == STANDING_PRIMARY ? standbys_of(&sight) : -1);
 }
 
+/* Whoever is not elected must not have the lock: it may not want it by the next time. */
+static void note_failure(struct elector *el, const struct err *why)
+{
+    struct err e = {0};
+
+    log_event(LOG_WARN, "leader.campaign_failed", log_str("error", why->msg),
+              log_str("then", "will retry"));
+    el->try_at_ms = clk_now_ms() + RETRY_MS;
+    if (db_session_is_open(el->session) && !coordinator_store_unlock(el->session, &e))
+        lose(el, REASON_LOST);
+}
+
 static void compete(struct elector *el)
 {
     int64_t asked_ms = clk_now_ms();
+    const struct coordinator_candidacy candidacy = {
+        .heard_epoch = standing_heard_epoch(el->config.standing), .seen_epoch = el->seen_epoch};
     struct coordinator_vote vote = {0};
     struct err e = {0};
 
     el->try_at_ms = asked_ms + TERMS_TRY_MS;
-    if (!coordinator_store_campaign(el->session, &el->self, el->was_seen, &vote, &e)) {
-        log_event(LOG_WARN, "leader.campaign_failed", log_str("error", e.msg),
-                  log_str("then", "will retry"));
-        el->try_at_ms += RETRY_MS;
+    if (!coordinator_store_campaign(el->session, &el->self, &candidacy, &vote, &e)) {
+        note_failure(el, &e);
         return;
     }
     if (!vote.won) {
-        el->was_seen = true;
         enter(el, STANDING_STANDBY);
         return;
     }
@@ -226,20 +278,19 @@ static void begin_to_act(struct elector *el)
     note_change(el, LOG_INFO, "leader.primary", REASON_WON);
 }
 
-/* A service that is dead or stuck does not act, and holding the lock for it helps nobody. */
-static bool is_service_silent(struct elector *el)
+/* The service would take nothing of our epoch.  With the next one it will. */
+static bool is_outranked(struct elector *el)
 {
-    int64_t asked_ms = standing_asked_ms(el->config.standing);
-    int64_t silent_ms = el->config.service_silent_ms;
-
-    return silent_ms > 0 && (asked_ms == 0 || clk_now_ms() - asked_ms > silent_ms);
+    return standing_heard_epoch(el->config.standing) > el->epoch;
 }
 
 static enum reason why_to_leave(struct elector *el)
 {
     if (is_stopping(el))
         return REASON_STOPPED;
-    return standing_is_asked_to_leave(el->config.standing) ? REASON_STEPPED : REASON_SILENT;
+    if (standing_is_asked_to_leave(el->config.standing))
+        return REASON_STEPPED;
+    return is_outranked(el) ? REASON_OUTRANKED : REASON_SILENT;
 }
 
 /* Nothing is told any more; the lock is kept until what was told is not believed any more. */
@@ -254,7 +305,6 @@ static void leave(struct elector *el)
     struct err e = {0};
 
     el->rest_until_ms = clk_now_ms() + el->config.rest_ms;
-    el->was_seen = false;
     if (!coordinator_store_release(el->session, &el->self, el->epoch, &e)) {
         log_event(LOG_WARN, "leader.release_failed", log_str("error", e.msg),
                   log_str("then", "closing the session"));
@@ -271,12 +321,7 @@ static void leave(struct elector *el)
 static bool is_to_leave(struct elector *el)
 {
     return is_stopping(el) || standing_is_asked_to_leave(el->config.standing) ||
-           is_service_silent(el);
-}
-
-static bool is_to_rest(struct elector *el, int64_t now_ms)
-{
-    return now_ms < el->rest_until_ms || is_service_silent(el);
+           is_outranked(el) || is_service_silent(el);
 }
 
 /* One step; when to come back, by clk_now_ms(). */
@@ -353,6 +398,7 @@ static void *run(void *arg)
     while (!is_stopping(el) || holds(standing_state(el->config.standing))) {
         int64_t next_ms = step(el, clk_now_ms());
         notice_end(el);
+        starter_reap(el->config.starter);
         db_session_wait(el->session, next_ms - clk_now_ms());
         notice_end(el);
     }

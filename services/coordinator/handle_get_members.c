@@ -11,7 +11,7 @@ static void write_member(struct js_writer *w, const struct coordinator_member *m
 
     js_object(w, NULL);
     js_text(w, "name", m->name);
-    js_text(w, "state", m->is_holder ? "primary" : "standby");
+    js_text(w, "state", m->is_holder ? "primary" : m->competes ? "standby" : "resting");
     js_bool(w, "alive", is_alive);
     js_bool(w, "self", m->is_us);
     js_i64(w, "seen_ms_ago", m->seen_ms_ago);

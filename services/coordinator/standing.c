@@ -20,6 +20,7 @@ struct standing {
     int64_t lease_until_ms;
     int64_t told_until_ms;
     int64_t asked_ms;
+    int64_t heard_epoch;
     struct coordinator_sight sight;
     int64_t sight_ms; /* when it was asked for; 0: never */
     standing_left *left;
@@ -73,12 +74,29 @@ static struct standing_answer answer_at(const struct standing *s, int64_t now_ms
     return a;
 }
 
+/* Under the mutex. */
+static struct standing_answer tell_at(struct standing *s, int64_t now_ms)
+{
+    struct standing_answer a = answer_at(s, now_ms);
+
+    s->told_until_ms = max_i64(s->told_until_ms, now_ms + a.valid_for_ms);
+    return a;
+}
+
 struct standing_answer standing_tell(struct standing *s)
 {
     lock(s);
-    int64_t now_ms = s->asked_ms = clk_now_ms();
-    struct standing_answer a = answer_at(s, now_ms);
-    s->told_until_ms = max_i64(s->told_until_ms, now_ms + a.valid_for_ms);
+    struct standing_answer a = tell_at(s, clk_now_ms());
+    unlock(s);
+    return a;
+}
+
+struct standing_answer standing_tell_service(struct standing *s, int64_t heard_epoch)
+{
+    lock(s);
+    s->asked_ms = clk_now_ms();
+    s->heard_epoch = max_i64(s->heard_epoch, heard_epoch);
+    struct standing_answer a = tell_at(s, s->asked_ms);
     unlock(s);
     return a;
 }
@@ -89,6 +107,14 @@ int64_t standing_asked_ms(struct standing *s)
     int64_t asked_ms = s->asked_ms;
     unlock(s);
     return asked_ms;
+}
+
+int64_t standing_heard_epoch(struct standing *s)
+{
+    lock(s);
+    int64_t epoch = s->heard_epoch;
+    unlock(s);
+    return epoch;
 }
 
 struct standing_answer standing_look(struct standing *s)
@@ -147,6 +173,7 @@ void standing_win(struct standing *s, const struct coordinator_self *self, int64
     lock(s);
     s->lease_until_ms = asked_ms + TERMS_LEASE_MS;
     s->sight.epoch = epoch;
+    s->heard_epoch = max_i64(s->heard_epoch, epoch);
     s->sight.is_ours = s->sight.is_held = true;
     (void)snprintf(s->sight.holder, sizeof(s->sight.holder), "%s", self->name);
     s->sight.since_ms = -1; /* the next heartbeat tells */
@@ -157,6 +184,7 @@ void standing_beat(struct standing *s, const struct coordinator_sight *sight, in
 {
     lock(s);
     s->sight = *sight;
+    s->heard_epoch = max_i64(s->heard_epoch, sight->epoch);
     s->sight_ms = asked_ms;
     if (sight->is_ours)
         s->lease_until_ms = asked_ms + TERMS_LEASE_MS;

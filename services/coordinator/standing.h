@@ -53,10 +53,16 @@ struct standing_answer {
 /* From any thread.  What it says may be believed for valid_for_ms: that is remembered. */
 struct standing_answer standing_tell(struct standing *s);
 
-/* When somebody asked that last, by clk_now_ms(); 0: nobody has. */
+/* The same for the service beside us, which has heard of epochs up to `heard_epoch`. */
+struct standing_answer standing_tell_service(struct standing *s, int64_t heard_epoch);
+
+/* When the service asked last, by clk_now_ms(); 0: it never has. */
 int64_t standing_asked_ms(struct standing *s);
 
-/* As standing_tell() for onlookers, whom nobody has to wait for. */
+/* The highest epoch that was ever heard of here, by us or by the service. */
+int64_t standing_heard_epoch(struct standing *s);
+
+/* As standing_tell() for what is only shown, so that nobody has to wait for whom it is shown to. */
 struct standing_answer standing_look(struct standing *s);
 
 /* What the last heartbeat found, ages as of now; ERR_UNAVAILABLE if that is too long ago. */

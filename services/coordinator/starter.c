@@ -109,13 +109,13 @@ static void note_end(struct starter *s, int status)
     s->pid = 0;
 }
 
-static void reap(struct starter *s, int64_t now_ms)
+void starter_reap(struct starter *s)
 {
     int status = 0;
 
     if (s->pid == 0)
         return;
-    if (now_ms - s->started_ms >= s->config.command_ms)
+    if (clk_now_ms() - s->started_ms >= s->config.command_ms)
         (void)kill(-s->pid, SIGKILL);
     if (waitpid(s->pid, &status, WNOHANG) == s->pid)
         note_end(s, status);
@@ -137,7 +137,7 @@ void starter_tick(struct starter *s, int64_t standbys)
 {
     int64_t now_ms = clk_now_ms();
 
-    reap(s, now_ms);
+    starter_reap(s);
     metric_put(s->standbys, max_i64(standbys, 0));
     if (standbys != 0) {
         s->alone_since_ms = 0;

@@ -30,6 +30,9 @@ struct starter *starter_new(const struct starter_config *config);
 /* `standbys`: how many are alive; negative: we are not the primary, and it is not our business. */
 void starter_tick(struct starter *s, int64_t standbys);
 
+/* Looks after a command that is running; to be called also while there is nothing to tick for. */
+void starter_reap(struct starter *s);
+
 /* Kills a command that is still running. */
 struct starter *starter_free(struct starter *s);
 CLEANUP_DEFINE(starter, struct starter, starter_free)

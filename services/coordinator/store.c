@@ -45,7 +45,7 @@ bool coordinator_store_join(struct db_session *s, const struct coordinator_self 
 
 struct beat_tx {
     const struct coordinator_self *self;
-    int64_t lag_ms;
+    const struct coordinator_beat *beat;
     struct coordinator_sight sight;
 };
 
@@ -85,7 +85,7 @@ static bool load_members(struct db_conn *c, struct beat_tx *tx, struct err *e)
                   "SELECT m.name, m.version, m.lag_ms, m.instance = $2::uuid,"
                   "       coalesce(m.instance = l.holder, false) AND NOT l.released,"
                   "       greatest(extract(epoch FROM clock_timestamp() - m.seen_at) * 1000, 0)"
-                  "          ::bigint"
+                  "          ::bigint, m.competes"
                   "  FROM coordinator.member AS m JOIN coordinator.leadership AS l USING (role)"
                   " WHERE m.role = $1 ORDER BY m.seen_at DESC, m.instance LIMIT $3",
                   DB_ARGS(db_text(tx->self->role), db_text(tx->self->instance),
@@ -101,6 +101,7 @@ static bool load_members(struct db_conn *c, struct beat_tx *tx, struct err *e)
         m->is_us = db_get_bool(rows, i, 3);
         m->is_holder = db_get_bool(rows, i, 4);
         m->seen_ms_ago = db_get_i64(rows, i, 5);
+        m->competes = db_get_bool(rows, i, 6);
     }
     return true;
 }
@@ -112,20 +113,23 @@ static bool beat_tx(struct db_conn *c, void *arg, struct err *e)
 
     return db_query(c,
                     "INSERT INTO coordinator.member AS m"
-                    "    (role, instance, name, version, lag_ms, seen_at)"
-                    " VALUES ($1, $2::uuid, $3, $4, $5, clock_timestamp())"
+                    "    (role, instance, name, version, lag_ms, competes, seen_at)"
+                    " VALUES ($1, $2::uuid, $3, $4, $5, $6, clock_timestamp())"
                     " ON CONFLICT (role, instance)"
-                    " DO UPDATE SET lag_ms = excluded.lag_ms, seen_at = excluded.seen_at",
+                    " DO UPDATE SET lag_ms = excluded.lag_ms, competes = excluded.competes,"
+                    "               seen_at = excluded.seen_at",
                     DB_ARGS(db_text(self->role), db_text(self->instance), db_text(self->name),
-                            db_text(VOLUMECAP_VERSION), db_i64(tx->lag_ms)),
+                            db_text(VOLUMECAP_VERSION), db_i64(tx->beat->lag_ms),
+                            db_bool(tx->beat->competes)),
                     NULL, e) &&
            load_leadership(c, tx, e) && load_members(c, tx, e);
 }
 
 bool coordinator_store_beat(struct db_session *s, const struct coordinator_self *self,
-                            int64_t lag_ms, struct coordinator_sight *ret, struct err *e)
+                            const struct coordinator_beat *beat, struct coordinator_sight *ret,
+                            struct err *e)
 {
-    struct beat_tx tx = {.self = self, .lag_ms = lag_ms};
+    struct beat_tx tx = {.self = self, .beat = beat};
 
     if (!db_session_tx(s, beat_tx, &tx, e))
         return false;
@@ -135,7 +139,7 @@ bool coordinator_store_beat(struct db_session *s, const struct coordinator_self 
 
 struct campaign_tx {
     const struct coordinator_self *self;
-    bool was_seen;
+    const struct coordinator_candidacy *candidacy;
     struct coordinator_vote vote;
 };
 
@@ -163,21 +167,16 @@ static bool load_predecessor(struct db_conn *c, const struct campaign_tx *tx,
         !db_query(c,
                   "SELECT l.epoch > 0, l.released, coalesce(l.holder = $2::uuid, false),"
                   "       coalesce(ceil(extract(epoch FROM l.acts_at - clock_timestamp()) * 1000),"
-                  "                0)::bigint,"
-                  "       coalesce(greatest(floor(extract(epoch FROM clock_timestamp() - m.seen_at)"
-                  "                               * 1000), 0), 3600000)::bigint"
-                  "  FROM coordinator.leadership AS l LEFT JOIN coordinator.member AS m"
-                  "    ON m.role = l.role AND m.instance = l.holder"
-                  " WHERE l.role = $1",
+                  "                0)::bigint, l.epoch"
+                  "  FROM coordinator.leadership AS l WHERE l.role = $1",
                   DB_ARGS(db_text(tx->self->role), db_text(tx->self->instance)), &rows, e))
         return false;
     *ret = (struct terms_predecessor){
         .exists = db_get_bool(rows, 0, 0),
         .released = db_get_bool(rows, 0, 1),
         .is_us = db_get_bool(rows, 0, 2),
-        .was_seen = tx->was_seen,
+        .was_seen = db_get_i64(rows, 0, 4) == tx->candidacy->seen_epoch,
         .acts_in_ms = db_get_i64(rows, 0, 3),
-        .seen_ms_ago = db_get_i64(rows, 0, 4),
     };
     return true;
 }
@@ -190,12 +189,13 @@ static bool raise_epoch(struct db_conn *c, struct campaign_tx *tx, struct err *e
     if (!db_query(c, "SET LOCAL synchronous_commit = on", DB_NO_ARGS, NULL, e) ||
         !db_query(c,
                   "UPDATE coordinator.leadership"
-                  "   SET epoch = epoch + 1, holder = $2::uuid, holder_name = $3,"
+                  "   SET epoch = greatest(epoch, $5) + 1, holder = $2::uuid, holder_name = $3,"
                   "       since = clock_timestamp(), released = false,"
                   "       acts_at = clock_timestamp() + $4 * interval '1 ms'"
                   " WHERE role = $1 RETURNING epoch",
                   DB_ARGS(db_text(tx->self->role), db_text(tx->self->instance),
-                          db_text(tx->self->name), db_i64(tx->vote.wait_ms)),
+                          db_text(tx->self->name), db_i64(tx->vote.wait_ms),
+                          db_i64(tx->candidacy->heard_epoch)),
                   &rows, e))
         return false;
     tx->vote.epoch = db_get_i64(rows, 0, 0);
@@ -218,9 +218,10 @@ static bool campaign_tx(struct db_conn *c, void *arg, struct err *e)
 }
 
 bool coordinator_store_campaign(struct db_session *s, const struct coordinator_self *self,
-                                bool was_seen, struct coordinator_vote *ret, struct err *e)
+                                const struct coordinator_candidacy *candidacy,
+                                struct coordinator_vote *ret, struct err *e)
 {
-    struct campaign_tx tx = {.self = self, .was_seen = was_seen};
+    struct campaign_tx tx = {.self = self, .candidacy = candidacy};
 
     if (!db_session_tx(s, campaign_tx, &tx, e))
         return false;
@@ -250,13 +251,18 @@ static bool unlock_tx(struct db_conn *c, void *arg, struct err *e)
     return db_query(c, "SELECT pg_advisory_unlock_all()", DB_NO_ARGS, NULL, e);
 }
 
+bool coordinator_store_unlock(struct db_session *s, struct err *e)
+{
+    return db_session_tx(s, unlock_tx, NULL, e);
+}
+
 /* Two transactions: whoever gets the lock must find that it was released. */
 bool coordinator_store_release(struct db_session *s, const struct coordinator_self *self,
                                int64_t epoch, struct err *e)
 {
     struct release_tx tx = {.self = self, .epoch = epoch};
 
-    return db_session_tx(s, release_tx, &tx, e) && db_session_tx(s, unlock_tx, NULL, e);
+    return db_session_tx(s, release_tx, &tx, e) && coordinator_store_unlock(s, e);
 }
 
 static bool leave_tx(struct db_conn *c, void *arg, struct err *e)

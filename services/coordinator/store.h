@@ -31,6 +31,7 @@ struct coordinator_member {
     int64_t lag_ms; /* how long a heartbeat of it takes */
     bool is_us;
     bool is_holder; /* won last, and has not given up */
+    bool competes;  /* takes the lock when it is free: it does not rest, and its service asks it */
 };
 
 /* What a heartbeat finds in the database. */
@@ -48,10 +49,20 @@ struct coordinator_sight {
 MUST_CHECK bool coordinator_store_join(struct db_session *s, const struct coordinator_self *self,
                                        struct err *e);
 
-/* A heartbeat; `lag_ms`: how long the one before took. */
+/* What the others are told with a heartbeat. */
+struct coordinator_beat {
+    int64_t lag_ms; /* how long the one before took */
+    bool competes;
+};
+
 MUST_CHECK bool coordinator_store_beat(struct db_session *s, const struct coordinator_self *self,
-                                       int64_t lag_ms, struct coordinator_sight *ret,
-                                       struct err *e);
+                                       const struct coordinator_beat *beat,
+                                       struct coordinator_sight *ret, struct err *e);
+
+struct coordinator_candidacy {
+    int64_t heard_epoch; /* ours must be higher: some service takes nothing of a lower one */
+    int64_t seen_epoch;  /* of which heartbeats came in this session, as was_seen of terms.h */
+};
 
 struct coordinator_vote {
     bool won;
@@ -61,12 +72,15 @@ struct coordinator_vote {
 
 /*
  * Takes the lock if it is free, and raises the epoch, which waits for fenced
- * transactions that are under way.  It may fail with the lock taken: the next
- * try has it still.  `was_seen` as in terms.h.
+ * transactions that are under way.  It may fail with the lock taken; then
+ * coordinator_store_unlock() it.
  */
 MUST_CHECK bool coordinator_store_campaign(struct db_session *s,
-                                           const struct coordinator_self *self, bool was_seen,
+                                           const struct coordinator_self *self,
+                                           const struct coordinator_candidacy *candidacy,
                                            struct coordinator_vote *ret, struct err *e);
+
+MUST_CHECK bool coordinator_store_unlock(struct db_session *s, struct err *e);
 
 /* Gives up the epoch, then the lock. */
 MUST_CHECK bool coordinator_store_release(struct db_session *s, const struct coordinator_self *self,

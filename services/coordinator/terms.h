@@ -42,9 +42,8 @@ struct terms_predecessor {
     bool exists;
     bool released; /* gave up in order: nobody believes it any more */
     bool is_us;    /* this process */
-    bool was_seen; /* the lock was seen held in our own session, so this server has ended his */
-    int64_t acts_in_ms;  /* until it was to begin itself; negative: it has begun */
-    int64_t seen_ms_ago; /* its last heartbeat */
+    bool was_seen; /* its heartbeats came while we had our session, so this server has ended its */
+    int64_t acts_in_ms; /* until it was to begin itself; negative: it has begun */
 };
 
 /* How long the winner must not act, 0 to TERMS_LEASE_MS. */

@@ -11,6 +11,9 @@ static const struct exchange primary =
 
 static const struct exchange list[] = {
     {"GET", "/leadership?deep=1", .status = 400},
+    {"GET", "/leadership?heard=1", .status = 200, .contains = "\"state\":\"primary\""},
+    {"GET", "/leadership?heard=-1", .status = 400},
+    {"GET", "/leadership?heard=9007199254740991", .status = 400},
     {"PUT", "/leadership", .status = 405},
     {"GET", "/members", .status = 200, .contains = "\"self\":true"},
     {"GET", "/members?limit=1", .status = 400},

@@ -40,6 +40,9 @@ struct seat {
     int64_t valid_for_ms;
     int64_t believed_until_ms; /* the latest moment at which a service beside it might act */
     int64_t heard_ms;          /* when the last answer came */
+    const char *conninfo;      /* of who looks at its locks */
+    int64_t beats;             /* so many are waited for */
+    bool has_tried;            /* it had the lock once */
 };
 
 static struct seat seat_with(const char *conninfo, const char *role, const char *name,
@@ -94,14 +97,40 @@ static struct answer expect(struct seat *s, int status, const char *method, cons
     return answer;
 }
 
-/* False if no answer came. */
+static int64_t in_metrics(struct seat *s, const char *series)
+{
+    struct answer a = expect(s, 200, "GET", "/metrics");
+    char key[120];
+
+    (void)snprintf(key, sizeof(key), "\n%s ", series);
+    const char *at = strstr(buf_text(&a.reply->body), key);
+    cr_assert(at != NULL, "there is no %s", series);
+    return strtoll(at + strlen(key), NULL, 10);
+}
+
+static const cJSON *member(const cJSON *list, const char *name)
+{
+    const cJSON *m = NULL;
+
+    cJSON_ArrayForEach(m, list)
+    {
+        if (strcmp(text_in(m, "name"), name) == 0)
+            return m;
+    }
+    cr_assert_fail("there is no member %s", name);
+    return NULL;
+}
+
+/* As the service beside it does.  False if no answer came. */
 static bool ask(struct seat *s)
 {
-    const struct call call = {.method = "GET", .path = "/leadership", .timeout_ms = 500};
+    char path[64];
+    const struct call call = {.method = "GET", .path = path, .timeout_ms = 500};
     int64_t asked_ms = clk_now_ms();
     struct answer answer = {0};
     struct err e;
 
+    (void)snprintf(path, sizeof(path), "/leadership?heard=%" PRId64, s->epoch);
     if (!client_call(svc_client(s->svc), &call, &answer, &e))
         return false;
     cr_assert(answer.status == 200);
@@ -152,6 +181,20 @@ struct pair {
     struct seat a, b;
 };
 
+static bool has_beaten_again(void *arg)
+{
+    struct seat *s = arg;
+
+    return in_metrics(s, "volumecap_heartbeat_seconds_count") >= s->beats;
+}
+
+static void await_beats(struct seat *s, int64_t more)
+{
+    s->beats = in_metrics(s, "volumecap_heartbeat_seconds_count") + more;
+    await(has_beaten_again, s, "alive");
+}
+
+/* B knows by a heartbeat of A that both have their sessions on the same server. */
 static struct pair pair_new(const char *conninfo_a, const char *conninfo_b)
 {
     struct pair p = {.a = seat_new(conninfo_a, "a")};
@@ -159,6 +202,8 @@ static struct pair pair_new(const char *conninfo_a, const char *conninfo_b)
     await(is_primary, &p.a, "primary");
     p.b = seat_new(conninfo_b, "b");
     await(is_standby, &p.b, "standby");
+    await_beats(&p.a, 2); /* one may have been under way */
+    await_beats(&p.b, 2);
     return p;
 }
 
@@ -188,15 +233,10 @@ static const struct {
     {"nobody before", {.exists = false}, 0},
     {"gave up in order", {.exists = true, .released = true, .was_seen = true}, 0},
     {"ourselves", {.exists = true, .is_us = true}, 0},
-    {"died just now", {.exists = true, .was_seen = true, .seen_ms_ago = 300}, TERMS_GRACE_MS},
-    {"was silent for a while", {.exists = true, .was_seen = true, .seen_ms_ago = 1800}, 200},
-    {"was silent for its lease", {.exists = true, .was_seen = true, .seen_ms_ago = 3000}, 0},
-    {"on another server", {.exists = true, .seen_ms_ago = 300}, TERMS_LEASE_MS},
-    {"on another server, some time ago", {.exists = true, .seen_ms_ago = 3500}, 500},
-    {"on another server, long ago", {.exists = true, .seen_ms_ago = 100000}, 0},
-    {"had not begun, nor died long ago",
-     {.exists = true, .was_seen = true, .seen_ms_ago = 100, .acts_in_ms = 1500},
-     1500},
+    {"on this server", {.exists = true, .was_seen = true}, TERMS_GRACE_MS},
+    {"perhaps on another server", {.exists = true}, TERMS_LEASE_MS},
+    {"began long ago", {.exists = true, .was_seen = true, .acts_in_ms = -86400000}, TERMS_GRACE_MS},
+    {"had not begun", {.exists = true, .was_seen = true, .acts_in_ms = 1500}, 1500},
     {"had not begun, and gave up", {.exists = true, .released = true, .acts_in_ms = 600}, 600},
     {"with a clock that was set back", {.exists = true, .acts_in_ms = 86400000}, TERMS_LEASE_MS},
 };
@@ -255,11 +295,9 @@ Test(coordinator, roles_do_not_collide)
     cr_expect(a.epoch == 1 && b.epoch == 1);
 }
 
-static bool has_logged_refusals(void *arg)
+static bool has_been_refused(void *arg)
 {
-    struct seat *s = arg;
-
-    return ask(s) && strcmp(s->state, "connecting") == 0 && s->epoch == 0;
+    return in_metrics(arg, "volumecap_session_failures_total") >= 1;
 }
 
 Test(coordinator, a_lock_that_is_another_roles_is_not_taken)
@@ -270,7 +308,7 @@ Test(coordinator, a_lock_that_is_another_roles_is_not_taken)
     pg_exec(conninfo, "INSERT INTO coordinator.leadership (role, lock_key)"
                       " VALUES ('other', coordinator.lock_key('" ROLE "'))");
     auto_seat struct seat a = seat_new(conninfo, "a");
-    cr_assert(harness_await(has_logged_refusals, &a, WAIT_MS));
+    cr_assert(harness_await(has_been_refused, &a, WAIT_MS));
     (void)expect(&a, 503, "GET", "/readyz?verbose");
     cr_expect(pg_i64(conninfo, "SELECT count(*) FROM coordinator.leadership") == 1);
 
@@ -349,6 +387,16 @@ Test(coordinator, a_primary_that_is_cut_off_stops_before_it_is_replaced)
     cr_expect(is_primary(&p.b) && p.b.epoch == 2);
 }
 
+/* Both live, so each answer is heard: when one is primary nobody believes the other any more. */
+static void expect_one_is_believed(const struct pair *p)
+{
+    const struct seat *primary = p->a.valid_for_ms > 0 ? &p->a : &p->b;
+    const struct seat *other = primary == &p->a ? &p->b : &p->a;
+
+    cr_expect(primary->heard_ms >= other->believed_until_ms, "both were believed for %" PRId64 " ms",
+              other->believed_until_ms - primary->heard_ms);
+}
+
 static bool someone_else_is_primary(void *arg)
 {
     struct pair *p = arg;
@@ -371,6 +419,7 @@ Test(coordinator, a_session_that_an_administrator_ends_is_noticed_at_once)
     cr_assert(harness_await(someone_else_is_primary, &p, WAIT_MS), "%s and %s", p.a.state,
               p.b.state);
     report("session ended to replaced", start_ms, 1000);
+    expect_one_is_believed(&p);
 }
 
 static bool there_is_a_primary(void *arg)
@@ -384,6 +433,7 @@ static void expect_one_primary_again(struct pair *p, const char *what, int64_t s
 {
     cr_assert(harness_await(there_is_a_primary, p, WAIT_MS), "%s and %s", p->a.state, p->b.state);
     report(what, since_ms, 5000);
+    expect_one_is_believed(p);
     cr_assert(ask(&p->a) && ask(&p->b));
     cr_expect((p->a.valid_for_ms > 0) + (p->b.valid_for_ms > 0) == 1, "%s and %s", p->a.state,
               p->b.state);
@@ -421,17 +471,6 @@ Test(coordinator, while_the_database_is_frozen_there_is_no_primary)
 }
 
 /* ---- handing over */
-
-static int64_t in_metrics(struct seat *s, const char *series)
-{
-    struct answer a = expect(s, 200, "GET", "/metrics");
-    char key[120];
-
-    (void)snprintf(key, sizeof(key), "\n%s ", series);
-    const char *at = strstr(buf_text(&a.reply->body), key);
-    cr_assert(at != NULL, "there is no %s", series);
-    return strtoll(at + strlen(key), NULL, 10);
-}
 
 Test(coordinator, a_primary_steps_down_for_its_standby)
 {
@@ -483,7 +522,87 @@ Test(coordinator, a_primary_whose_service_falls_silent_is_replaced)
     cr_expect(a.believed_until_ms <= b.heard_ms);
     report("silence of the service to replaced", start_ms, 2500);
     cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"service_silent\"}") == 1);
+    /* It is alive, and no standby. */
+    cr_expect(in_metrics(&b, "volumecap_standbys") == 0);
+    struct answer list = expect(&b, 200, "GET", "/members");
+    const cJSON *m = member(cJSON_GetObjectItemCaseSensitive(list.json, "members"), "a");
+    cr_expect_str_eq(text_in(m, "state"), "resting");
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m, "alive")));
     await(is_standby, &a, "a standby when it is asked again");
+}
+
+/* Only the service says what it has heard: a probe does not keep the primary of a dead one. */
+static bool is_left_while_others_look(void *arg)
+{
+    struct answer answer = expect(arg, 200, "GET", "/leadership");
+
+    return strcmp(text_in(answer.json, "state"), "resting") == 0;
+}
+
+Test(coordinator, who_only_looks_is_no_service)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a =
+        seat_with(pg_conninfo_of(d), ROLE, "a", "COORDINATOR_SERVICE_SILENT_MS=1000");
+
+    await(is_primary, &a, "primary");
+    cr_assert(harness_await(is_left_while_others_look, &a, WAIT_MS));
+}
+
+/* Of a database that was set back the epochs are lower than what services have heard. */
+Test(coordinator, a_service_that_has_heard_of_a_higher_epoch_gets_one_above)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_seat struct seat a = seat_new(pg_conninfo_of(d), "a");
+
+    await(is_primary, &a, "primary");
+    cr_expect(a.epoch == 1);
+    (void)expect(&a, 200, "GET", "/leadership?heard=7");
+    await(is_not_primary, &a, "without validity");
+    await(is_primary, &a, "primary");
+    cr_expect(a.epoch == 8, "epoch %" PRId64, a.epoch);
+    cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"outranked\"}") == 1);
+}
+
+/* It has tried when the database has seen it wait for the row, and given up when nobody waits. */
+static bool rests_without_the_lock(void *arg)
+{
+    struct seat *s = arg;
+    int64_t locks = pg_i64(s->conninfo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                                        " AND granted AND database ="
+                                        " (SELECT oid FROM pg_database"
+                                        "   WHERE datname = current_database())");
+
+    s->has_tried = s->has_tried || locks > 0;
+    return s->has_tried && locks == 0;
+}
+
+/* A transaction of the past holds the epoch's row for longer than a campaign waits for it. */
+static bool campaign_fails(struct db_conn *c, void *arg, struct err *e)
+{
+    struct seat *s = arg;
+
+    if (!db_query(c, "SELECT FROM coordinator.leadership FOR SHARE", DB_NO_ARGS, NULL, e))
+        return false;
+    /* It is asked once, and tries; when it has failed its service is silent. */
+    cr_assert(ask(s));
+    return harness_await(rests_without_the_lock, s, WAIT_MS) ||
+           err_set(e, ERR_INTERNAL, "it is %s, and has the lock", s->state);
+}
+
+Test(coordinator, whoever_fails_to_be_elected_has_no_lock)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_db_session struct db_session *session = NULL;
+    struct err e = {0};
+    auto_seat struct seat a =
+        seat_with(pg_conninfo_of(d), ROLE, "a", "COORDINATOR_SERVICE_SILENT_MS=500");
+
+    a.conninfo = pg_conninfo_of(d);
+    cr_assert(harness_await(has_beaten, &a, WAIT_MS));
+    cr_assert(db_session_new(a.conninfo, 60000, &session, &e), "%s", e.msg);
+    cr_assert(db_session_open(session, "SELECT 1", &e), "%s", e.msg);
+    cr_expect(db_session_tx(session, campaign_fails, &a, &e), "%s", e.msg);
 }
 
 /* It has gone last once: it does not leave its successor without a standby. */
@@ -536,19 +655,6 @@ static bool sees_a_standby(void *arg)
 static bool sees_none(void *arg)
 {
     return in_metrics(arg, "volumecap_standbys") == 0;
-}
-
-static const cJSON *member(const cJSON *list, const char *name)
-{
-    const cJSON *m = NULL;
-
-    cJSON_ArrayForEach(m, list)
-    {
-        if (strcmp(text_in(m, "name"), name) == 0)
-            return m;
-    }
-    cr_assert_fail("there is no member %s", name);
-    return NULL;
 }
 
 Test(coordinator, members_see_each_other)

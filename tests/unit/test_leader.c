@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,6 +27,7 @@ struct fake {
     struct httpd *httpd;
     _Atomic(const char *) answer; /* NULL: it keeps whoever asks waiting */
     atomic_int status;
+    atomic_llong heard;       /* the epoch that was last said to have been heard of */
     atomic_llong answered_ms; /* when the last one who was answered had asked */
     struct httpd_call *kept;
 };
@@ -35,8 +37,11 @@ static bool take(void *arg, const struct httpd_request *req, struct httpd_reply 
 {
     struct fake *f = arg;
     const char *answer = atomic_load(&f->answer);
+    const char *heard = httpd_query(req, "heard");
 
     (void)e;
+    cr_assert_not_null(heard);
+    atomic_store(&f->heard, strtoll(heard, NULL, 10));
     if (answer == NULL) {
         struct httpd_reply late = {.status = 503};
         if (f->kept != NULL)
@@ -190,6 +195,31 @@ Test(leader, acts_when_it_is_told_to_and_stops_when_it_is_told_so)
     await_description(&s, "leadership: primary, epoch 7\n");
     atomic_store(&f.answer, STANDBY(8));
     await_acting(&s, false);
+}
+
+static void await_heard(struct fake *f, long long epoch)
+{
+    int64_t deadline_ms = clk_now_ms() + WAIT_MS;
+
+    while (atomic_load(&f->heard) != epoch) {
+        cr_assert(clk_now_ms() < deadline_ms, "it says %lld", atomic_load(&f->heard));
+        pause_ms(2);
+    }
+}
+
+/* Its coordinator can then win with a higher one, should its database have been set back. */
+Test(leader, says_which_epoch_it_has_heard_of)
+{
+    auto_fake struct fake f = {0};
+
+    fake_start(&f, PRIMARY(7));
+    auto_service struct service s = service_beside(&f);
+    await_heard(&f, 7);
+    atomic_store(&f.answer, PRIMARY(3));
+    await_acting(&s, false);
+    cr_expect(atomic_load(&f.heard) == 7);
+    atomic_store(&f.answer, PRIMARY(8));
+    await_acting(&s, true);
 }
 
 /* Exactly: no moment at which it acts is later than the answer allows. */
