@@ -207,7 +207,7 @@ static void gather(struct topper *t, int64_t now_ms)
     }
 }
 
-/* The next ones after those that were told; an answer releases windows of its call only. */
+/* The next ones after those that were told; none is released meanwhile. */
 static struct window *gather_all(struct topper *t, struct window *from, int64_t now_ms)
 {
     struct window *w = from;
@@ -339,8 +339,7 @@ static void gather_to_end(struct topper *t)
 
 /*
  * The held windows that the pool does not know to be empty, as many as go into
- * one call; from the beginning again once all had their turn.  An answer
- * releases windows of its call only, so the next one stays where it is.
+ * one call; from the beginning again once all had their turn.
  */
 static void gather_leaving(struct topper *t)
 {

@@ -541,6 +541,29 @@ Test(server, tells_all_it_holds_to_a_pool_that_has_forgotten)
     consume_to(VERDICT_UNREACHABLE, "used", 1);
 }
 
+/* The pool, which goes back to before its first grant, has the window open again. */
+Test(server, tells_what_it_spent_of_a_window_that_is_over_for_it)
+{
+    struct fake_window w = day("ad", 1000);
+    int64_t incarnation = 7;
+
+    stop_server();
+    config.remember_ms = 3600000;
+    start_server();
+    announce_window(&w);
+    await_rest("ad", 100);
+    consume_to(VERDICT_GRANTED, "ad", 60);
+    fake_local_close(local, "ad", DAY);
+    await_pool("ad", 940, 0, 60);
+    stop_server();
+    start_server();
+    fake_local_go_back(local, incarnation);
+    cr_assert(harness_await(is_told, &incarnation, 4 * SOON_MS));
+    cr_expect_eq(fake_local_pool(local, "ad", DAY).granted, 100);
+    cr_expect_eq(fake_local_pool(local, "ad", DAY).consumed, 60);
+    cr_assert(verbose_says("ledger: ok, 1 of 64"));
+}
+
 /* An answer of an earlier life grants what nobody knows of any more. */
 Test(server, takes_no_answer_of_an_earlier_life_of_the_pool)
 {

@@ -192,3 +192,25 @@ Test(scenario, s0545_an_operator_who_knows_better_ends_it)
     cr_expect_eq(spent + held, TOTAL);
     cr_expect_eq(status_of(s->local, "POST", "/learning/end", order), 409);
 }
+
+/* What has ended for good in the server's eyes is open again in the backup. */
+Test(scenario, s0546_a_window_that_was_closed_early_is_not_given_again_by_a_backup)
+{
+    auto_scene struct scene *s = start("s0546");
+
+    int64_t spent = spend_both(s, "s0546", 150);
+    pg_back_up(dc_pg(s->dc));
+    spent += spend_both(s, "s0546", TOTAL);
+    cr_assert_eq(spent, TOTAL);
+    cap_delete(s, "s0546");
+    for (int i = 0; i < 2; i++)
+        eventually(consume(s, i, "s0546", 1).verdict == VERDICT_UNKNOWN);
+
+    pg_go_back(dc_pg(s->dc));
+    for (int i = 0; i < 2; i++)
+        eventually(at_server(s, i, "s0546", TODAY, "rest") >= 0);
+    eventually(learning(s, "incarnation") > 0 && learning(s, "learning") == 0);
+    spent += snatch(s, 0, "s0546", 100) + snatch(s, 1, "s0546", 100);
+    cr_assert_eq(spent, TOTAL, "%" PRId64, spent);
+    expect_exactly_all(s, "s0546", spent);
+}
