@@ -1,7 +1,7 @@
 #include "services/volumecap-server/announce.h"
 
 #define PREFETCH_MS INT64_C(10000)
-#define CLOCK_MARGIN_MS INT64_C(600000) /* the clock of a database that is restored may be behind */
+#define CLOCK_MARGIN_MS INT64_C(600000) /* a restored database's clock may be behind */
 
 int64_t announce_prefetch_ms(int64_t opens_ms, int64_t now_ms, struct prng *prng)
 {
