@@ -91,7 +91,8 @@ static void speak_up(struct topper *t)
 
 /*
  * The pool's database went back, and may have forgotten what it granted: it must
- * hear of all that is held here, and grants nothing until it has.
+ * hear of all that is held here, and grants nothing until it has.  Its windows may
+ * be others, too.
  */
 static void hear(struct topper *t, int64_t incarnation)
 {
@@ -103,6 +104,7 @@ static void hear(struct topper *t, int64_t incarnation)
               log_i64("before", sender->heard));
     sender->heard = incarnation;
     sender->all_told = false;
+    atomic_store(&t->config.upkeep.windows->outdated, true);
     t->is_telling = true;
 }
 

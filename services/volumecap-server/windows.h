@@ -98,6 +98,7 @@ struct windows {
     struct window *held;   /* the topper's */
     _Atomic int64_t count; /* of windows */
     atomic_bool synced;    /* the watch's first snapshot is complete */
+    atomic_bool outdated;  /* the pool's database went back: the watch must begin anew */
     atomic_bool refused;   /* the pool no longer takes us for the owner of our slices */
 };
 
