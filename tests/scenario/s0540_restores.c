@@ -231,7 +231,7 @@ Test(scenario, s0546_a_window_that_was_closed_early_is_not_given_again_by_a_back
     expect_that_windows_open(s, "s0546-after");
 }
 
-/* It is defined anew when the doubt is over: those who spent its units tell when they hear of it. */
+/* Defined anew when the doubt is over: those who spent its units tell when they hear of it. */
 Test(scenario, s0547_a_window_that_a_backup_does_not_know_is_not_given_again)
 {
     auto_scene struct scene *s = start("s0547");
