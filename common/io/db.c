@@ -57,14 +57,20 @@ static enum db_outcome outcome_of_failure(const struct db_conn *c)
 /*
  * With synchronous replication the answer comes when a standby has it, or not
  * at all: neither our limits nor the server's end that wait with a success.
+ * One that somebody cancels does, and only a warning tells that no standby may
+ * have it, so that a failover undoes it.
  */
 static enum db_outcome commit(struct db_conn *c, struct err *e)
 {
-    if (command(c, "COMMIT", "COMMIT", e))
+    c->was_warned = false;
+    const bool done = command(c, "COMMIT", "COMMIT", e);
+    if (done && !c->was_warned)
         return DB_COMMITTED;
-    if (c->trouble != DB_TROUBLE_LOST)
+    if (!done && c->trouble != DB_TROUBLE_LOST)
         return outcome_of_failure(c);
-    err_set_(e, ERR_TIMEOUT, "the answer to COMMIT was lost");
+    err_set_(e, ERR_TIMEOUT, "%s",
+             done ? "COMMIT came with a warning: a standby may not have it"
+                  : "the answer to COMMIT was lost");
     return DB_UNKNOWN;
 }
 

@@ -240,6 +240,15 @@ bool db_conn_is_of_use(const struct db_conn *c)
            PQtransactionStatus(c->pg) == PQTRANS_IDLE && !is_read_only(c);
 }
 
+static void take_notice(void *arg, const PGresult *notice)
+{
+    struct db_conn *c = arg;
+
+    if (strcmp(field(notice, PG_DIAG_SEVERITY_NONLOCALIZED), "WARNING") == 0)
+        c->was_warned = true;
+    db_notice(NULL, PQresultErrorMessage(notice));
+}
+
 bool db_conn_new(const struct db_settings *s, struct db_conn **ret, struct err *e)
 {
     auto_db_conn struct db_conn *c = calloc(1, sizeof(*c));
@@ -249,6 +258,7 @@ bool db_conn_new(const struct db_settings *s, struct db_conn **ret, struct err *
     c->answer_ms = DB_ANSWER_MS;
     if (!db_settings_connect(s, &c->pg, e))
         return false;
+    (void)PQsetNoticeReceiver(c->pg, take_notice, c);
     *ret = TAKE(c);
     return true;
 }

@@ -38,6 +38,9 @@ CLEANUP_DEFINE(db_settings, struct db_settings, db_settings_free)
 /* A connection that is ready for statements, or ERR_UNAVAILABLE. */
 MUST_CHECK bool db_settings_connect(const struct db_settings *s, PGconn **ret, struct err *e);
 
+/* Writes what the server remarks to the log; a PQnoticeProcessor. */
+void db_notice(void *arg, const char *message);
+
 /* Sets ERR_UNAVAILABLE with libpq's last message on one line; false. */
 bool db_unavailable(PGconn *pg, struct err *e);
 
@@ -62,6 +65,7 @@ struct db_conn {
     int64_t generation; /* the pool's, at the time of connecting */
     int64_t answer_ms;  /* how long a statement is waited for */
     enum db_trouble trouble;
+    bool was_warned; /* by the server, with an answer since it was last set to false */
     size_t statements_count;
     struct db_statement statements[DB_STATEMENTS_MAX];
 };
@@ -102,7 +106,7 @@ enum db_outcome {
     DB_COMMITTED,
     DB_ROLLED_BACK,
     DB_RETRIED,
-    DB_UNKNOWN,     /* the answer to COMMIT was lost */
+    DB_UNKNOWN,     /* the answer to COMMIT was lost, or a failover may undo it */
     DB_UNAVAILABLE, /* no connection */
     DB_OUTCOMES,
 };

@@ -130,7 +130,7 @@ bool db_unavailable(PGconn *pg, struct err *e)
 }
 
 /* libpq would write notices to stderr by itself, in its own format. */
-static void log_notice(void *arg, const char *message)
+void db_notice(void *arg, const char *message)
 {
     (void)arg;
     log_event(LOG_DEBUG, "db.notice", log_str("message", message));
@@ -146,7 +146,7 @@ bool db_settings_connect(const struct db_settings *s, PGconn **ret, struct err *
         return db_unavailable(pg, e);
     if (PQsetnonblocking(pg, 1) != 0)
         return db_unavailable(pg, e);
-    (void)PQsetNoticeProcessor(pg, log_notice, NULL);
+    (void)PQsetNoticeProcessor(pg, db_notice, NULL);
     *ret = TAKE(pg);
     return true;
 }

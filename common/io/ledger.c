@@ -25,7 +25,7 @@
  */
 
 #define LEDGER_MAGIC "volcapL"
-#define LEDGER_LAYOUT 2
+#define LEDGER_LAYOUT 3
 #define LEDGER_HEADER_SIZE 4096
 #define LEDGER_ENTRIES_MAX (INT64_C(1) << 26)
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
@@ -82,12 +82,13 @@ static uint64_t identity_checksum(const struct ledger_identity *id)
 }
 
 /* Never 0, which stands for a free entry. */
-static uint64_t entry_mark(const struct ledger_entry *entry)
+static uint32_t entry_mark(const struct ledger_entry *entry)
 {
     uint64_t hash = hash_bytes(HASH_START, entry->cap, sizeof(entry->cap));
 
     hash = hash_bytes(hash, &entry->starts_at_ms, sizeof(entry->starts_at_ms));
-    return hash != 0 ? hash : 1;
+    const uint32_t mark = (uint32_t)(hash ^ hash >> 32);
+    return mark != 0 ? mark : 1;
 }
 
 static void entry_name(const struct ledger_entry *entry, char ret[NAME_SIZE])
@@ -179,7 +180,7 @@ static bool map_file(struct ledger *l, struct err *e)
 
 static bool entry_is_sound(const struct ledger_entry *entry)
 {
-    uint64_t mark = atomic_load(&entry->mark);
+    uint32_t mark = atomic_load(&entry->mark);
 
     return mark == 0 || (mark == entry_mark(entry) && slot_is_sound(&entry->slot));
 }
@@ -340,10 +341,33 @@ struct ledger_entry *ledger_claim(struct ledger *l, const char *cap, int64_t sta
     memset(entry->cap, 0, sizeof(entry->cap));
     memcpy(entry->cap, cap, strlen(cap));
     entry->starts_at_ms = starts_at_ms;
+    atomic_store(&entry->needed_until_s, 0);
     memset(&entry->slot, 0, sizeof(entry->slot));
     atomic_store(&entry->mark, entry_mark(entry));
     atomic_store(&l->free_count, free_count - 1);
     return entry;
+}
+
+static uint32_t seconds(int64_t ms)
+{
+    return (uint32_t)min_i64(max_i64(ms, 0) / 1000 + 1, UINT32_MAX);
+}
+
+void ledger_need(struct ledger_entry *entry, int64_t until_ms)
+{
+    if (seconds(until_ms) > atomic_load(&entry->needed_until_s))
+        atomic_store(&entry->needed_until_s, seconds(until_ms));
+}
+
+void ledger_need_at_most(struct ledger_entry *entry, int64_t until_ms)
+{
+    if (seconds(until_ms) < atomic_load(&entry->needed_until_s))
+        atomic_store(&entry->needed_until_s, seconds(until_ms));
+}
+
+int64_t ledger_needed_until_ms(const struct ledger_entry *entry)
+{
+    return INT64_C(1000) * atomic_load(&entry->needed_until_s);
 }
 
 void ledger_release(struct ledger *l, struct ledger_entry *entry)

@@ -34,7 +34,8 @@
 struct ledger_entry {
     char cap[64]; /* zero-padded; not terminated if 64 bytes long */
     int64_t starts_at_ms;
-    _Atomic uint64_t mark; /* 0: free; otherwise a checksum of the key, written last */
+    _Atomic uint32_t mark;           /* 0: free; otherwise a checksum of the key, written last */
+    _Atomic uint32_t needed_until_s; /* since the host's boot, with which the file ends, too */
     struct slot slot;
 };
 
@@ -59,6 +60,14 @@ const char *ledger_why_new(const struct ledger *l); /* "missing", "another boot"
 
 /* A free entry for the key, or NULL if the ledger is full.  The key must not be in it yet. */
 struct ledger_entry *ledger_claim(struct ledger *l, const char *cap, int64_t starts_at_ms);
+
+/*
+ * Until when, by clk_now_ms(), an entry must be kept whatever is said of its
+ * window; 0 in a new one.  Rounded up to seconds.
+ */
+void ledger_need(struct ledger_entry *entry, int64_t until_ms);         /* not less long */
+void ledger_need_at_most(struct ledger_entry *entry, int64_t until_ms); /* not longer */
+int64_t ledger_needed_until_ms(const struct ledger_entry *entry);
 
 /* Forgets the entry; nobody may use its slot any more. */
 void ledger_release(struct ledger *l, struct ledger_entry *entry);

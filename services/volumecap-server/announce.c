@@ -1,6 +1,7 @@
 #include "services/volumecap-server/announce.h"
 
 #define PREFETCH_MS INT64_C(10000)
+#define CLOCK_MARGIN_MS INT64_C(600000) /* a restored database's clock may be behind */
 
 int64_t announce_prefetch_ms(int64_t opens_ms, int64_t now_ms, struct prng *prng)
 {
@@ -37,16 +38,38 @@ void announce_open_successor(const struct window *over, struct attention *attent
     }
 }
 
+/*
+ * States only go forward, as long as the database does.  One that is restored begins a snapshot
+ * anew, or opens what was over long ago: then clients are served from it again.
+ */
+static void take_state(struct window *w, const struct announcement *row, uint64_t snapshot)
+{
+    const bool is_anew = !w->announced || w->snapshot != snapshot;
+
+    w->state = is_anew || row->state > w->state ? row->state : w->state;
+    w->snapshot = snapshot;
+}
+
+/* A window that is closed early may be open again in a database that goes back, until its end. */
+static void take_need(struct window *w, const struct announcement *row, int64_t measured_ms)
+{
+    if (w->state >= INTERVAL_CLOSING)
+        return;
+    w->needed_ms = max_i64(w->needed_ms, measured_ms + row->ends_in_ms + CLOCK_MARGIN_MS);
+    if (w->entry)
+        ledger_need(w->entry, w->needed_ms);
+}
+
 static void take_row(struct announcer *a, struct window *w, const struct announcement *row)
 {
     take_bounds(w, row, a->measured_ms);
     if (!w->announced)
         w->prefetch_ms = announce_prefetch_ms(w->bounds.opens_ms, a->measured_ms, &a->prng);
     w->total = row->total;
-    w->state = row->state > w->state ? row->state : w->state; /* states only go forward */
+    take_state(w, row, a->snapshot);
+    take_need(w, row, a->measured_ms);
     w->paused = row->paused;
     w->announced = true;
-    w->snapshot = a->snapshot;
     w->news++;
     w->ask_ms = 0;
     w->backoff_ms = 0;

@@ -19,6 +19,8 @@ static const struct config_row rows[] = {
                "10000", 1, 1000000, "consumes that may wait at once; a tenth of them for unknown caps"),
     CONFIG_INT("SERVER_REPORT_MS", struct server_config, report_ms,
                "5000", 100, 30000, "how old unreported consumption may get, ms"),
+    CONFIG_INT("SERVER_REMEMBER_MS", struct server_config, remember_ms,
+               "604800000", 60000, 31622400000, "how long windows that closed early are remembered, ms; restore no older backup"),
 };
 /* clang-format on */
 

@@ -17,6 +17,7 @@ struct server_config {
     int64_t wait_ms;
     int64_t waiting_max;
     int64_t report_ms;
+    int64_t remember_ms;
 };
 
 extern const struct config_table server_config_table;

@@ -91,7 +91,8 @@ static void speak_up(struct topper *t)
 
 /*
  * The pool's database went back, and may have forgotten what it granted: it must
- * hear of all that is held here, and grants nothing until it has.
+ * hear of all that is held here, and grants nothing until it has.  Its windows may
+ * be others, too.
  */
 static void hear(struct topper *t, int64_t incarnation)
 {
@@ -103,6 +104,7 @@ static void hear(struct topper *t, int64_t incarnation)
               log_i64("before", sender->heard));
     sender->heard = incarnation;
     sender->all_told = false;
+    atomic_store(&t->config.upkeep.windows->outdated, true);
     t->is_telling = true;
 }
 
@@ -207,7 +209,7 @@ static void gather(struct topper *t, int64_t now_ms)
     }
 }
 
-/* The next ones after those that were told; an answer releases windows of its call only. */
+/* The next ones after those that were told; none is released meanwhile. */
 static struct window *gather_all(struct topper *t, struct window *from, int64_t now_ms)
 {
     struct window *w = from;
@@ -339,8 +341,7 @@ static void gather_to_end(struct topper *t)
 
 /*
  * The held windows that the pool does not know to be empty, as many as go into
- * one call; from the beginning again once all had their turn.  An answer
- * releases windows of its call only, so the next one stays where it is.
+ * one call; from the beginning again once all had their turn.
  */
 static void gather_leaving(struct topper *t)
 {

@@ -37,11 +37,7 @@ static bool is_reported(const struct window *w)
     return memcmp(&counts, &w->reported, sizeof(counts)) == 0;
 }
 
-/*
- * The watch says that the window is over, so it never opens again and the
- * entry's numbers are never needed again.  The pool's word alone would not do:
- * forgetting a slice that the pool may still grant from makes units.
- */
+/* The pool's word alone would not do: the watch may have it open, and clients spend from it. */
 bool upkeep_is_settled(const struct window *w)
 {
     const bool over = w->state >= INTERVAL_CLOSING;
@@ -61,6 +57,8 @@ static int64_t next_look(const struct upkeep *u, const struct window *w, enum up
     int64_t due_ms = NEVER_MS;
     if (w->entry && !is_reported(w))
         due_ms = w->reported_ms + u->report_ms;
+    if (w->entry && upkeep_is_settled(w))
+        return min_i64(due_ms, ledger_needed_until_ms(w->entry));
     if (phase == UPKEEP_OVER)
         return w->entry && !w->paused ? w->reported_ms + CONFIRM_AGAIN_MS : due_ms;
     if (w->ask_ms > now_ms)
@@ -139,6 +137,8 @@ static bool must_report(const struct upkeep *u, struct window *w, enum upkeep_ph
 {
     if (atomic_exchange(&w->report, false))
         return true;
+    if (upkeep_is_settled(w))
+        return false;
     if (phase == UPKEEP_OVER)
         return !is_reported(w) || (!w->paused && now_ms >= w->reported_ms + CONFIRM_AGAIN_MS);
     if (is_reported(w))
@@ -189,11 +189,25 @@ static bool look(struct upkeep *u, struct window *w, int64_t wanted, bool curren
     }
 }
 
+/*
+ * Clients see no more of it.  But a database that goes back may open it again, and has forgotten
+ * then what was granted here: until that cannot be any more, the ledger must know.
+ */
+static void settle(const struct upkeep *u, struct window *w, int64_t now_ms)
+{
+    if (!w->entry || !upkeep_is_settled(w))
+        return;
+    w->announced = false;
+    ledger_need_at_most(w->entry, now_ms + u->remember_ms);
+    if (now_ms >= ledger_needed_until_ms(w->entry))
+        windows_release(u->windows, w);
+}
+
 /* Once the snapshot is there: until then the ledger may hold windows that are only not named yet.
  */
 static bool is_waiting_for_watch(const struct upkeep *u, const struct window *w)
 {
-    return !w->announced && !atomic_load(&u->windows->synced);
+    return !w->announced && w->state < INTERVAL_CLOSING && !atomic_load(&u->windows->synced);
 }
 
 static bool is_gone(const struct window *w)
@@ -216,6 +230,7 @@ bool upkeep_visit(struct upkeep *u, struct window *w, int64_t now_ms, struct top
     int64_t wanted = waiting_wanted(u->waiting, w->cap->name);
 
     (void)pthread_rwlock_wrlock(&shard->lock);
+    settle(u, w, now_ms);
     const bool current = windows_current(w->cap, now_ms) == w;
     const enum upkeep_phase phase = upkeep_phase(w, current, now_ms);
     if (is_gone(w)) {
@@ -319,9 +334,7 @@ void upkeep_apply(struct upkeep *u, const struct topup_item *item, const struct 
     take_answer(u, w, item, a, now_ms);
     take_bounds(w, a, measured_ms, now_ms);
     take_end(u, w, a, now_ms);
-    if (upkeep_is_settled(w))
-        windows_release(u->windows, w);
-    /* Looked at once more in any case: to ask on, to hand back, or to be removed. */
+    /* Looked at once more in any case: to ask on, to hand back, or to be settled. */
     attention_ring(u->attention, w);
     (void)pthread_rwlock_unlock(&shard->lock);
     waiting_retry(u->waiting, item->cap);

@@ -21,6 +21,7 @@ struct upkeep {
     struct waiting *waiting;
     const struct server_metrics *metrics;
     int64_t report_ms;
+    int64_t remember_ms;
     bool ledger_was_full; /* said once, not for each window */
 };
 
@@ -45,7 +46,10 @@ enum upkeep_phase { UPKEEP_LIVE, UPKEEP_AHEAD, UPKEEP_OVER };
 /* Pure.  `current`: it is the one that clients spend from. */
 enum upkeep_phase upkeep_phase(const struct window *w, bool current, int64_t now_ms);
 
-/* Pure: nothing that was spent or given back is unknown to the pool, and no more can be. */
+/*
+ * Pure: nothing that was spent or given back is unknown to the pool, and no more can be, unless
+ * its database goes back.
+ */
 bool upkeep_is_settled(const struct window *w);
 
 /* True: the item belongs into the next call.  May remove the window. */

@@ -101,7 +101,11 @@ static void end_snapshot(struct watcher *w)
 
 static bool take_page(struct watcher *w, const struct watch_page *page, struct err *e)
 {
-    /* A restored database counts again from an earlier revision. */
+    /* A restored database counts again from an earlier revision, and may have caught up since. */
+    if (atomic_exchange(&w->config.windows->outdated, false)) {
+        begin_snapshot(w);
+        return true;
+    }
     if (page->revision < w->since) {
         log_event(LOG_WARN, "watch.revision_went_back", log_i64("from", w->since),
                   log_i64("to", page->revision));

@@ -156,6 +156,7 @@ bool windows_claim(struct windows *t, struct window *w)
 
     if (!entry)
         return false;
+    ledger_need(entry, w->needed_ms);
     hold(t, w, entry);
     return true;
 }

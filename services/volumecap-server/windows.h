@@ -44,9 +44,10 @@ struct window {
     int64_t total;
     int state; /* enum interval_state */
     bool paused;
-    bool announced;    /* false: only the ledger knows of it, from an earlier process */
+    bool announced;    /* false: only the ledger knows of it, from an earlier process, or still */
     uint64_t snapshot; /* the latest snapshot that had it */
     uint64_t news;     /* counts the watch's rows: an answer older than these is not believed */
+    int64_t needed_ms; /* no database opens it again later than that, even if it goes back */
 
     /* The slice. */
     struct ledger_entry *entry; /* NULL: nothing was asked for yet */
@@ -97,6 +98,7 @@ struct windows {
     struct window *held;   /* the topper's */
     _Atomic int64_t count; /* of windows */
     atomic_bool synced;    /* the watch's first snapshot is complete */
+    atomic_bool outdated;  /* the pool's database went back: the watch must begin anew */
     atomic_bool refused;   /* the pool no longer takes us for the owner of our slices */
 };
 

@@ -855,3 +855,47 @@ Test(sync, a_commit_that_no_standby_has_is_an_unknown_outcome_whatever_the_limit
     pg_wait_for_standby(pg, "");
     cr_expect(harness_await(has_row, pg, WAIT_MS));
 }
+
+struct committing {
+    struct db *db;
+    bool done;
+    struct err e;
+};
+
+static void *commit_a_row(void *arg)
+{
+    struct committing *c = arg;
+
+    c->done = db_tx(c->db, insert_tx, NULL, &c->e);
+    return NULL;
+}
+
+static bool cancels_a_commit(void *arg)
+{
+    return pg_i64(arg, "SELECT count(*) FROM (SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                       " WHERE wait_event = 'SyncRep' AND query = 'COMMIT') c") == 1;
+}
+
+Test(sync, a_commit_whose_wait_for_a_standby_is_cancelled_is_an_unknown_outcome)
+{
+    auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
+    auto_db struct db *db = open_db(pg_conninfo(pg), 1, 1000, NULL);
+    struct committing c = {.db = db};
+    char conninfo[300];
+    pthread_t thread;
+
+    pg_exec(pg_conninfo(pg), "CREATE TABLE t (n int)");
+    pg_wait_for_standby(pg, "nobody");
+    snprintf(conninfo, sizeof(conninfo), "%s", pg_conninfo(pg));
+    cr_assert(pthread_create(&thread, NULL, commit_a_row, &c) == 0);
+    bool cancelled = harness_await(cancels_a_commit, conninfo, WAIT_MS);
+    cr_assert(pthread_join(thread, NULL) == 0);
+    cr_assert(cancelled);
+    cr_expect_not(c.done);
+    cr_expect_eq(c.e.kind, ERR_TIMEOUT, "%s", c.e.msg);
+    cr_expect_eq(rows_of(pg), 1, "it is committed here, and nowhere else");
+
+    pg_wait_for_standby(pg, "");
+    struct err e = {0};
+    cr_expect(db_tx(db, insert_tx, NULL, &e), "%s: the next one has nothing to do with it", e.msg);
+}

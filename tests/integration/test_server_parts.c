@@ -93,7 +93,7 @@ Test(upkeep, phases)
     }
 }
 
-/* Forgetting a slice whose window may come back would make its units a second time. */
+/* Clients see no more of a window that is settled, so nothing may be left to do for it. */
 static const struct {
     const char *name;
     int state; /* of the window, by the watch */
@@ -109,7 +109,7 @@ static const struct {
     {"the last consume is not reported", INTERVAL_CLOSING, POOL_CLOSED, 10, 10, 4, 5, false},
 };
 
-Test(upkeep, a_slice_is_forgotten_only_if_nothing_of_it_can_ever_be_needed)
+Test(upkeep, a_slice_is_settled_only_if_the_pool_knows_all_of_it)
 {
     for (size_t i = 0; i < sizeof(settlements) / sizeof(settlements[0]); i++) {
         struct ledger_entry entry = {.slot = {.granted = settlements[i].granted,
@@ -561,5 +561,97 @@ Test(table, units_that_were_returned_count_as_left)
     cr_assert(spend_consume(&t.spender, &ask, false, 31).verdict == SLICE_UNREACHABLE);
     ask.amount = 14;
     cr_assert(spend_consume(&t.spender, &ask, false, 31).verdict == SLICE_USED_UP);
+    close_table(&t);
+}
+
+/* ---- what is remembered of a window that is over */
+
+#define END_MS INT64_C(601000) /* of a_row(), and what a clock may be behind */
+#define SPENT 10
+
+static void visit(struct table *t, struct window *w, int64_t now_ms)
+{
+    struct topup_item item;
+
+    cr_assert_not(upkeep_visit(&t->upkeep, w, now_ms, &item), "there is nothing left to say");
+}
+
+/* Ten units were granted and spent, then it was closed before its time, and the pool knows all. */
+static struct window *a_settled_window(struct table *t, int64_t remember_ms)
+{
+    struct announcement row = a_row("ad", 0, INTERVAL_CLOSING);
+    const struct topup_answer closed = {.pool = {.granted = SPENT, .state = POOL_CLOSED}};
+
+    open_table(t);
+    t->upkeep.remember_ms = remember_ms;
+    struct window *w = an_open_window(t);
+    cr_assert(windows_claim(t->windows, w));
+    slot_grant(&w->entry->slot, SPENT);
+    cr_assert(slot_consume(&w->entry->slot, SPENT, CONSUME_ALL).verdict == SLOT_GRANTED);
+    row.ends_in_ms = 0;
+    cr_assert(announce(&t->announcer, &row));
+    answer(t, w, &closed, 10, 10);
+    visit(t, w, 10);
+    return w;
+}
+
+Test(remembered, until_no_database_can_open_it_again)
+{
+    struct table t;
+    struct window *w = a_settled_window(&t, DAY_MS);
+
+    cr_assert(verdict_at(&t, "ad", 20) == SLICE_UNKNOWN, "clients see no more of it");
+    visit(&t, w, END_MS);
+    cr_assert(w->entry && slot_counts(&w->entry->slot).consumed == SPENT);
+    visit(&t, w, END_MS + 1000);
+    cr_assert(ledger_entries_used(t.ledger) == 0 && atomic_load(&t.windows->count) == 0);
+    close_table(&t);
+}
+
+Test(remembered, no_longer_than_it_is_said)
+{
+    struct table t;
+    struct window *w = a_settled_window(&t, 5000);
+
+    visit(&t, w, 5000);
+    cr_assert(w->entry);
+    visit(&t, w, 6001);
+    cr_assert(ledger_entries_used(t.ledger) == 0 && atomic_load(&t.windows->count) == 0);
+    close_table(&t);
+}
+
+/* The same window again, with what is known of it; and remembered as long as before. */
+Test(remembered, and_spent_from_when_a_database_goes_back)
+{
+    struct table t;
+    struct window *w = a_settled_window(&t, 5000);
+    struct announcement row = a_row("ad", 0, INTERVAL_OPEN);
+    struct topup_item item;
+
+    t.announcer.snapshot++;
+    cr_assert(announce(&t.announcer, &row));
+    announce_snapshot_end(&t.announcer);
+    cr_assert(verdict_at(&t, "ad", 20) == SLICE_UNREACHABLE, "open, and nothing left here");
+    cr_assert(upkeep_visit(&t.upkeep, w, 20, &item));
+    cr_assert(item.report.granted_known == SPENT && item.report.consumed == SPENT);
+    cr_assert(ledger_needed_until_ms(w->entry) >= END_MS);
+    close_table(&t);
+}
+
+/* A ledger that is full of what is remembered takes nothing new, and forgets nothing. */
+Test(remembered, also_when_there_is_no_room_left)
+{
+    struct table t;
+    struct window *w = a_settled_window(&t, DAY_MS);
+    struct announcement row = a_row("new", 0, INTERVAL_OPEN);
+    struct topup_item item;
+
+    while (ledger_claim(t.ledger, "another", ledger_entries_used(t.ledger)))
+        continue;
+    cr_assert(announce(&t.announcer, &row));
+    struct window *latest =
+        windows_find_window(windows_find(windows_shard_of(t.windows, "new"), "new"), DAY);
+    cr_assert_not(upkeep_visit(&t.upkeep, latest, 20, &item));
+    cr_assert(!latest->entry && w->entry);
     close_table(&t);
 }

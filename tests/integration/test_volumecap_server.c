@@ -142,6 +142,11 @@ static bool is_known(void *cap)
     return spend_look(&server->spender, cap, clk_now_ms(), views) > 0;
 }
 
+static bool is_unknown(void *cap)
+{
+    return !is_known(cap);
+}
+
 /* Announces it, and waits until the server has heard of it. */
 static void announce_window(const struct fake_window *w)
 {
@@ -539,6 +544,45 @@ Test(server, tells_all_it_holds_to_a_pool_that_has_forgotten)
     cr_expect_eq(fake_local_pool(local, "idle", DAY).granted, 100);
     consume_to(VERDICT_GRANTED, "used", 70);
     consume_to(VERDICT_UNREACHABLE, "used", 1);
+}
+
+/* Its revisions may have caught up by then, so that the watch would miss what it has lost. */
+Test(server, looks_at_all_windows_anew_when_the_pool_has_gone_back)
+{
+    struct fake_window lost = day("lost", 1000), other = day("other", 1000);
+    int64_t incarnation = 7;
+    char name[] = "lost";
+
+    announce_window(&lost);
+    await_rest("lost", 100);
+    fake_local_forget(local, "lost", DAY);
+    fake_local_go_back(local, incarnation);
+    cr_assert(harness_await(is_told, &incarnation, 4 * SOON_MS));
+    announce_window(&other);
+    cr_assert(harness_await(is_unknown, name, SOON_MS));
+}
+
+/* The pool, which goes back to before its first grant, has the window open again. */
+Test(server, tells_what_it_spent_of_a_window_that_is_over_for_it)
+{
+    struct fake_window w = day("ad", 1000);
+    int64_t incarnation = 7;
+
+    stop_server();
+    config.remember_ms = 3600000;
+    start_server();
+    announce_window(&w);
+    await_rest("ad", 100);
+    consume_to(VERDICT_GRANTED, "ad", 60);
+    fake_local_close(local, "ad", DAY);
+    await_pool("ad", 940, 0, 60);
+    stop_server();
+    start_server();
+    fake_local_go_back(local, incarnation);
+    cr_assert(harness_await(is_told, &incarnation, 4 * SOON_MS));
+    cr_expect_eq(fake_local_pool(local, "ad", DAY).granted, 100);
+    cr_expect_eq(fake_local_pool(local, "ad", DAY).consumed, 60);
+    cr_assert(verbose_says("ledger: ok, 1 of 64"));
 }
 
 /* An answer of an earlier life grants what nobody knows of any more. */

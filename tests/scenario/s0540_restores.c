@@ -32,13 +32,19 @@ static bool is_learning(const struct scene *s)
     return metric_sum(s->local, "volumecap_learning", "") == 1;
 }
 
-static struct scene *start(const char *cap)
+static struct scene *start_with(const char *cap, bool standby)
 {
     static const char *const env[] = {QUICKLY, NULL};
-    struct scene *s = scene_start(&(struct dc_options){.servers = 2, .env = env});
+    struct scene *s =
+        scene_start(&(struct dc_options){.servers = 2, .standby = standby, .env = env});
 
     cap_open(s, (struct cap){cap, .total = TOTAL}, TODAY);
     return s;
+}
+
+static struct scene *start(const char *cap)
+{
+    return start_with(cap, /* standby= */ false);
 }
 
 /* Of so many units, those of both servers; fewer if it says 503 meanwhile. */
@@ -67,9 +73,17 @@ static void expect_exactly_all(const struct scene *s, const char *cap, int64_t s
     eventually(audit_is_clean(s));
 }
 
+/* One of the two that may open its window acts again. */
+static void expect_that_windows_open(const struct scene *s, const char *cap)
+{
+    cap_open(s, (struct cap){cap, .total = 1}, TODAY);
+    cr_expect_eq(take(s->servers[0], cap, 1), VERDICT_GRANTED);
+    cr_expect_eq(take(s->servers[0], cap, 1), VERDICT_USED_UP);
+}
+
 Test(scenario, s0541_a_failover_to_a_standby_that_lags_gives_no_unit_twice)
 {
-    auto_scene struct scene *s = start("s0541");
+    auto_scene struct scene *s = start_with("s0541", /* standby= */ true);
     auto_pg_cluster struct pg *standby =
         pg_start_standby(dc_pg(s->dc), /* is_synchronous= */ false);
 
@@ -81,13 +95,13 @@ Test(scenario, s0541_a_failover_to_a_standby_that_lags_gives_no_unit_twice)
 
     pg_fail_over(dc_pg(s->dc), standby);
     int64_t began_ms = clk_now_ms();
-    eventually(learning(s, "learning") == 1);
-    cr_expect_eq(learning(s, "is_lost"), 1);
+    eventually(learning(s, "is_lost") == 1);
     spent += snatch(s, 0, "s0541", 100) + snatch(s, 1, "s0541", 100);
     cr_expect_leq(spent, TOTAL);
     eventually(learning(s, "learning") == 0);
     printf("s0541: spent again %" PRId64 " ms after the failover\n", clk_now_ms() - began_ms);
     expect_exactly_all(s, "s0541", spent);
+    expect_that_windows_open(s, "s0541-after");
     dc_stop_services(s->dc);
 }
 
@@ -192,4 +206,47 @@ Test(scenario, s0545_an_operator_who_knows_better_ends_it)
     spent += spend(s->servers[0], "s0545", TOTAL - spent - held);
     cr_expect_eq(spent + held, TOTAL);
     cr_expect_eq(status_of(s->local, "POST", "/learning/end", order), 409);
+}
+
+/* What has ended for good in the server's eyes is open again in the backup. */
+Test(scenario, s0546_a_window_that_was_closed_early_is_not_given_again_by_a_backup)
+{
+    auto_scene struct scene *s = start_with("s0546", /* standby= */ true);
+
+    int64_t spent = spend_both(s, "s0546", 150);
+    pg_back_up(dc_pg(s->dc));
+    spent += spend_both(s, "s0546", TOTAL);
+    cr_assert_eq(spent, TOTAL);
+    cap_delete(s, "s0546");
+    for (int i = 0; i < 2; i++)
+        eventually(consume(s, i, "s0546", 1).verdict == VERDICT_UNKNOWN);
+
+    pg_go_back(dc_pg(s->dc));
+    for (int i = 0; i < 2; i++)
+        eventually(at_server(s, i, "s0546", TODAY, "rest") >= 0);
+    eventually(learning(s, "incarnation") > 0 && learning(s, "learning") == 0);
+    spent += snatch(s, 0, "s0546", 100) + snatch(s, 1, "s0546", 100);
+    cr_assert_eq(spent, TOTAL, "%" PRId64, spent);
+    expect_exactly_all(s, "s0546", spent);
+    expect_that_windows_open(s, "s0546-after");
+}
+
+/* Defined anew when the doubt is over: those who spent its units tell when they hear of it. */
+Test(scenario, s0547_a_window_that_a_backup_does_not_know_is_not_given_again)
+{
+    auto_scene struct scene *s = start("s0547");
+
+    pg_back_up(dc_pg(s->dc));
+    cap_open(s, (struct cap){"s0547-later", .total = TOTAL}, TODAY);
+    int64_t spent = spend_both(s, "s0547-later", TOTAL / 2);
+    cr_assert_eq(spent, TOTAL);
+
+    pg_go_back(dc_pg(s->dc));
+    eventually(learning(s, "incarnation") > 0 && learning(s, "learning") == 0);
+    for (int i = 0; i < 2; i++)
+        eventually(at_server(s, i, "s0547-later", TODAY, "rest") == -1);
+    cap_open(s, (struct cap){"s0547-later", .total = TOTAL}, TODAY);
+    spent += snatch(s, 0, "s0547-later", 100) + snatch(s, 1, "s0547-later", 100);
+    cr_assert_eq(spent, TOTAL, "%" PRId64, spent);
+    expect_exactly_all(s, "s0547-later", spent);
 }

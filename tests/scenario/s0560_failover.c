@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/num.h"
 #include "tests/harness/local.h"
 #include "tests/harness/patroni.h"
 #include "tests/scenario/scene.h"
@@ -332,29 +333,41 @@ static void s0562_every_definition_that_was_answered_is_there(struct patroni *p,
     cr_expect(audit_is_clean(s));
 }
 
-/* Of a role that nobody of this data centre has. */
-static struct svc *start_coordinator(const struct patroni *p)
-{
-    static const char *const env[] = {"COORDINATOR_ROLE=remote-svc", NULL};
+/* ---- somebody acts */
 
-    return svc_start(&(struct svc_options){.name = "coordinator",
-                                           .prefix = "COORDINATOR",
-                                           .conninfo = patroni_conninfo(p),
-                                           .env = env});
+/* Of the coordinators beside interval-svc; 0: none of them is primary. */
+static int64_t epoch_in_force(const struct scene *s)
+{
+    int64_t epoch = 0;
+
+    for (int i = 0; i < dc_count(s->dc, DC_COORDINATOR); i++) {
+        auto_client struct client *coordinator = dc_client(s->dc, DC_COORDINATOR, i);
+        epoch = max_i64(epoch, epoch_of_primary(coordinator));
+    }
+    return epoch;
+}
+
+/* In a later epoch than before: what is defined from now on is in force soon. */
+static void expect_that_windows_open(const struct scene *s, const char *cap, int64_t epoch)
+{
+    eventually(epoch_in_force(s) > epoch);
+    cap_put(s, (struct cap){cap, .total = TOTAL});
+    eventually(pool_is(s, cap, TODAY, "open"));
 }
 
 Test(scenario, s0560_a_failover_to_the_synchronous_standby_loses_nothing, .timeout = 400)
 {
     auto_patroni struct patroni *p = patroni_start();
-    auto_scene struct scene *s =
-        scene_start(&(struct dc_options){.servers = SERVERS, .conninfo = patroni_conninfo(p)});
+    auto_scene struct scene *s = scene_start(
+        &(struct dc_options){.servers = SERVERS, .standby = true, .conninfo = patroni_conninfo(p)});
 
-    auto_svc struct svc *coordinator = start_coordinator(p);
     int64_t epoch = 0;
 
-    eventually((epoch = epoch_of_primary(svc_client(coordinator))) > 0);
+    eventually((epoch = epoch_in_force(s)) > 0);
     s0561_no_one_is_refused_who_has_a_slice(p, s);
-    eventually(epoch_of_primary(svc_client(coordinator)) > epoch);
+    expect_that_windows_open(s, "s0561-after", epoch);
     patroni_revive(p);
+    eventually((epoch = epoch_in_force(s)) > 0);
     s0562_every_definition_that_was_answered_is_there(p, s);
+    expect_that_windows_open(s, "s0562-after", epoch);
 }

@@ -160,6 +160,30 @@ Test(ledger, a_released_entry_is_forgotten_and_can_be_claimed_again)
     (void)ledger_close(l);
 }
 
+Test(ledger, keeps_until_when_an_entry_is_needed)
+{
+    struct ledger *l = open_ledger(16);
+    struct ledger_entry *entry = ledger_claim(l, "a", 1);
+
+    cr_assert(ledger_needed_until_ms(entry) == 0);
+    ledger_need(entry, 7500);
+    ledger_need(entry, 2000);
+    cr_assert(ledger_needed_until_ms(entry) == 8000, "not less long");
+    l = reopen(l);
+    entry = look(l).entry;
+    cr_assert(ledger_needed_until_ms(entry) == 8000);
+    ledger_need_at_most(entry, 9000);
+    cr_assert(ledger_needed_until_ms(entry) == 8000, "not longer");
+    ledger_need_at_most(entry, 2000);
+    cr_assert(ledger_needed_until_ms(entry) == 3000);
+    ledger_need(entry, INT64_MAX);
+    cr_assert(ledger_needed_until_ms(entry) == INT64_C(1000) * UINT32_MAX, "as good as for ever");
+
+    ledger_release(l, entry);
+    cr_assert(ledger_needed_until_ms(ledger_claim(l, "b", 2)) == 0, "the next one's own");
+    (void)ledger_close(l);
+}
+
 Test(ledger, a_full_ledger_says_so)
 {
     auto_ledger struct ledger *l = open_ledger(16);
