@@ -33,6 +33,11 @@ int64_t learn_next_incarnation(int64_t known, int64_t heard, uint64_t random)
     return (count << RANDOM_BITS) | (int64_t)(random & ((1U << RANDOM_BITS) - 1));
 }
 
+bool learn_is_in_reach(int64_t incarnation, int64_t known, int64_t lives)
+{
+    return (incarnation >> RANDOM_BITS) - (known >> RANDOM_BITS) <= lives;
+}
+
 bool learn_is_intact(const struct learn_roll *r)
 {
     return !r->is_proven_lost && r->witnesses > 0 && r->agreeing == r->witnesses;

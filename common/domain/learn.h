@@ -58,6 +58,9 @@ enum learn_verdict learn_judge(const struct learn_memory *m, const struct learn_
  */
 int64_t learn_next_incarnation(int64_t known, int64_t heard, uint64_t random);
 
+/* Can it be one that came at most so many times after `known`? */
+bool learn_is_in_reach(int64_t incarnation, int64_t known, int64_t lives);
+
 /* Who has spoken in this incarnation, of those that could know more than the database. */
 struct learn_roll {
     int64_t witnesses;   /* processes that had registered before it */

@@ -362,6 +362,13 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
     return t;
 }
 
+/* What this DC's servers hold or spent was minted, though it may be above every total that is
+ * known here.  Nobody else's word raises that bound. */
+static int64_t minted_at_most(const struct pool *p)
+{
+    return max_i64(p->requested_max, p->home ? p->granted - p->returned : 0);
+}
+
 struct pool pool_trust(const struct pool *p)
 {
     struct pool after = *p;
@@ -371,7 +378,9 @@ struct pool pool_trust(const struct pool *p)
     if (missing > 0 && (!p->home || missing > UNITS_MAX - p->minted))
         return after;
     after.minted += missing;
-    after.requested_max = max_i64(p->requested_max, pool_effective(&after));
+    after.requested_max = minted_at_most(p);
+    if (max_i64(pool_holding(&after), pool_effective(&after)) > after.requested_max)
+        return *p;
     after.in_doubt = false;
     pool_burn_excess(&after);
     CHECK(pool_is_sound(&after));

@@ -158,7 +158,9 @@ struct pool pool_retarget(const struct pool *p, int64_t requested);
  * All that could know more has spoken, and the pool was told: it is no longer
  * in doubt.  Units that are out and were not minted here as far as is known
  * were minted, at home, and that was forgotten.  Elsewhere they came from another
- * DC that has not said so yet: then the pool stays in doubt.
+ * DC that has not said so yet: then the pool stays in doubt.  So it does when more
+ * would be here, or minted, than the total ever was: except for what this DC's own
+ * servers hold, that is another's word, or a raise that has yet to be heard of.
  */
 struct pool pool_trust(const struct pool *p);
 

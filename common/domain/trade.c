@@ -1,14 +1,17 @@
 #include "common/domain/trade.h"
 
 #include "common/base/check.h"
+#include "common/domain/learn.h"
 
 #define RATE_MAX (INT64_C(1) << 40)
-#define LOW_MS 2000        /* of demand: then others are asked */
-#define AHEAD_MS 5000      /* of demand: what is asked for, and what a donor keeps */
-#define UNECHOED_MS 2000   /* in transit for so long: the peer may be away */
-#define UNANSWERED_MS 1000 /* asked for so long: the same */
-#define NEVER_MS 600000    /* calendar time after its end, until which a window may still come */
-#define UNECHOED_PART 10   /* of this DC's share: no more may be in transit to who may be away */
+#define LOW_MS 2000          /* of demand: then others are asked */
+#define AHEAD_MS 5000        /* of demand: what is asked for, and what a donor keeps */
+#define UNECHOED_MS 2000     /* in transit for so long: the peer may be away */
+#define UNANSWERED_MS 1000   /* asked for so long: the same */
+#define NEVER_MS 600000      /* calendar time after its end, until which a window may still come */
+#define OWN_LIVES_AHEAD 1000 /* of this DC, that its database may have forgotten at most */
+#define PEER_LIVES_AHEAD 100000 /* of a peer, more than of any DC that we know */
+#define UNECHOED_PART 10 /* of this DC's share: no more may be in transit to who may be away */
 
 const char *const trade_verdict_names[] = {
 #define X(verdict, name) name,
@@ -64,20 +67,24 @@ static int64_t room(const struct pool *p)
 }
 
 /*
- * No honest peer claims so: what it sent would make this DC hold more than the
- * total ever was, and nobody has heard of a larger one.  In doubt nobody knows
- * what this DC holds, and only the range of the counters is left as a bound.
+ * No honest peer claims so: that this DC holds more than the total ever was,
+ * while nobody has heard of a larger one; or, in doubt, that this DC sent away
+ * more than that on top of all that it ever had.  In doubt this DC may have
+ * forgotten a raise, and others may know of units that it has yet to hear of:
+ * then a true row is refused until they have said so, and is told again.
  */
 static bool is_absurd(const struct pool *p, const struct trade_peer *q, const struct trade_row *row)
 {
     int64_t credit = max_i64(row->sent - q->received, 0);
     int64_t forgotten = max_i64(row->received - q->sent, 0);
+    int64_t holding = pool_holding(p) - forgotten;
 
-    if (p->in_doubt)
-        return credit > UNITS_MAX - p->received || forgotten > UNITS_MAX - p->sent;
-    return credit > p->requested_max - pool_holding(p) &&
+    if (forgotten > UNITS_MAX - p->sent || holding + credit < -p->requested_max)
+        return true;
+    return credit > p->requested_max - holding &&
            max_i64(row->total_max, p->heard_max) <= p->requested_max;
 }
+
 /* It has received what we do not know that we sent, or heard of a later life of ours. */
 static bool is_forgotten(const struct pool *p, const struct trade_peer *q,
                          const struct trade_row *row, const struct trade_context *ctx)
@@ -91,6 +98,16 @@ static void learn_sent(struct trade_result *t, const struct trade_row *row)
 
     t->peer.sent += forgotten;
     t->pool.sent += forgotten;
+}
+
+/* An incarnation that is out of reach would be the last one that there can be. */
+static bool row_is_in_reach(const struct trade_peer *q, const struct trade_row *row,
+                            const struct trade_context *ctx)
+{
+    int64_t known = max_i64(q->incarnation, ctx->incarnation);
+
+    return learn_is_in_reach(row->heard, ctx->incarnation, OWN_LIVES_AHEAD) &&
+           learn_is_in_reach(row->incarnation, known, PEER_LIVES_AHEAD);
 }
 
 static bool row_is_in_range(const struct trade_row *row)
@@ -236,14 +253,20 @@ static int64_t credit_of(const struct pool *p, const struct trade_peer *q,
 {
     if (p->in_doubt && row->heard != ctx->incarnation)
         return 0;
-    int64_t credit = max_i64(row->sent - q->received, 0);
-    return p->in_doubt ? credit : min_i64(credit, room(p));
+    return min_i64(max_i64(row->sent - q->received, 0), room(p));
+}
+
+/* In doubt it counts as one only when all is booked that it says was sent: what had no room may
+ * be missing here. */
+static bool is_answer(const struct trade_result *t, const struct trade_row *row)
+{
+    return !t->pool.in_doubt || t->peer.received >= row->sent;
 }
 
 static enum trade_verdict judge(const struct pool *p, const struct trade_peer *q,
                                 const struct trade_row *row, const struct trade_context *ctx)
 {
-    if (!row_is_in_range(row))
+    if (!row_is_in_range(row) || !row_is_in_reach(q, row, ctx))
         return TRADE_ABSURD;
     if (is_forgotten(p, q, row, ctx))
         return TRADE_FORGOTTEN;
@@ -266,10 +289,11 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
         return t;
     if (p->in_doubt)
         learn_sent(&t, row);
-    t.peer.heard = max_i64(q->heard, row->heard);
-    t.credited = credit_of(p, q, row, ctx);
+    t.credited = credit_of(&t.pool, q, row, ctx);
     t.pool.received += t.credited;
     t.peer.received += t.credited;
+    if (is_answer(&t, row))
+        t.peer.heard = max_i64(q->heard, row->heard);
     t.pool.heard_max = max_i64(p->heard_max, row->total_max);
     take_echo(&t.peer, row->received, ctx->now_ms);
     if (is_newer)

@@ -142,7 +142,10 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     /* All at once: while the database is silent, each may have to wait for what it has begun. */
     worker_tell_stop(ticker);
     worker_tell_stop(auditor);
+    if (trader)
+        worker_tell_stop(trader);
     watch_tell_stop(watch);
+    watch_tell_stop(rows);
     committer_drain(committer);
     watch_drain(watch);
     watch_drain(rows);

@@ -145,12 +145,23 @@ static bool has_amnesia(const struct world *w, int window)
                              w->breakage == BREAK_NO_FENCE));
 }
 
+/* Also of what was learned in doubt, and whatever others say. */
+static void check_holdings(const struct world *w, int window)
+{
+    for (int dc = 0; dc < w->dcs_count; dc++) {
+        const struct pool *p = &w->dcs[dc].windows[window].pool;
+
+        SIM_CHECK(w, p->in_doubt || pool_holding(p) <= p->requested_max);
+    }
+}
+
 /* No unit is made: this is the promise. */
 void check_world(const struct world *w)
 {
     for (int window = 0; window < WINDOWS; window++) {
         SIM_CHECK(w, truly_spent(w, window) <= home_of(w, window)->requested_max);
         SIM_CHECK(w, w->yes[window] <= truly_spent(w, window));
+        check_holdings(w, window);
         if (has_amnesia(w, window))
             continue;
         SIM_CHECK(w, truly_spent(w, window) <= pool_effective(home_of(w, window)));

@@ -68,6 +68,15 @@ Test(learn, an_incarnation_is_above_all_that_anyone_has_heard_of)
     cr_expect(learn_next_incarnation(0, UNITS_MAX, UINT64_MAX) <= UNITS_MAX);
 }
 
+Test(learn, an_incarnation_so_far_ahead_cannot_have_been)
+{
+    const int64_t known = INT64_C(7) << 20;
+
+    cr_expect(learn_is_in_reach(INT64_C(1007) << 20, known, 1000));
+    cr_expect(false == learn_is_in_reach(INT64_C(1008) << 20, known, 1000));
+    cr_expect(learn_is_in_reach(0, known, 1000));
+}
+
 Test(learn, nothing_was_forgotten_if_all_witnesses_say_so_and_there_is_one)
 {
     cr_expect(learn_is_intact(&(struct learn_roll){.witnesses = 2, .agreeing = 2}));

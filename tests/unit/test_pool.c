@@ -205,9 +205,32 @@ Test(pool, what_is_out_at_home_and_was_not_minted_as_far_as_is_known_was_minted)
     cr_expect(eq(i64, pool_free(&p), 0));
 }
 
-Test(pool, elsewhere_it_came_from_another_dc_and_stays_in_doubt_until_that_one_says_so)
+Test(pool, what_others_say_they_got_raises_no_total_and_is_not_minted_beyond_it)
 {
     struct pool p = doubted(100);
+    p.sent = 180;
+
+    struct pool after = pool_trust(&p);
+    cr_expect(after.in_doubt && after.minted == 100 && after.requested_max == 100);
+    p = pool_retarget(&p, 180);
+    after = pool_trust(&p);
+    cr_expect(false == after.in_doubt, "the raise that was forgotten is known again");
+    cr_expect(eq(i64, pool_free(&after), 0));
+}
+
+Test(pool, nobody_trusts_a_pool_that_holds_more_than_the_total_ever_was)
+{
+    struct pool p = doubted(100);
+    p.received = 1;
+
+    cr_expect(pool_trust(&p).in_doubt);
+    p.requested_max = 101;
+    cr_expect(false == pool_trust(&p).in_doubt);
+}
+
+Test(pool, elsewhere_it_came_from_another_dc_and_stays_in_doubt_until_that_one_says_so)
+{
+    struct pool p = doubted(200);
     struct pool_slice s = {0};
     p.home = false;
     p.minted = 0;

@@ -512,9 +512,10 @@ Test(trade, in_doubt_the_echo_restores_what_was_sent_and_nothing_is_given)
 
 Test(trade, in_doubt_only_who_has_heard_so_is_believed_to_have_sent)
 {
-    struct pool p = pool_with_free(1000, 100);
+    struct pool p = pool_of(1000, false);
     struct trade_row row = {.sent = 30, .version = 1};
 
+    p.requested_max = 1030;
     p.in_doubt = true;
     struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &in_new_life);
     cr_expect(eq(i64, t.credited, 0));
@@ -522,6 +523,72 @@ Test(trade, in_doubt_only_who_has_heard_so_is_believed_to_have_sent)
     row.heard = LIFE;
     t = trade_receive(&t.pool, &t.peer, &row, &in_new_life);
     cr_expect(eq(i64, t.credited, 30));
+}
+
+/* At home 50 of 100 were sent to one who says that he got one more, and then claims a million. */
+Test(trade, who_makes_doubt_cannot_make_units)
+{
+    struct pool p = pool_of(100, true);
+    struct trade_peer evil = {0};
+
+    trade_send(&p, &evil, 50, NOW_MS);
+    p.in_doubt = true;
+    const struct trade_row doubt = {.received = 51, .version = 1, .total_max = 100};
+    struct trade_result t = trade_receive(&p, &evil, &doubt, &in_new_life);
+    cr_assert(t.verdict == TRADE_APPLIED);
+    const struct trade_row claim = {
+        .sent = 1000000, .received = 51, .version = 2, .total_max = 100, .heard = LIFE};
+    t = trade_receive(&t.pool, &t.peer, &claim, &in_new_life);
+    cr_expect(t.verdict == TRADE_ABSURD && t.credited == 0);
+    cr_expect(false == trade_has_answered(&t.peer, LIFE));
+    cr_expect(eq(i64, pool_free(&t.pool), 49));
+}
+
+Test(trade, in_doubt_a_larger_total_that_only_a_peer_has_heard_of_makes_no_room)
+{
+    struct pool p = pool_of(100, false);
+    const struct trade_row row = {.sent = 1000, .total_max = 2000, .version = 1, .heard = LIFE};
+
+    p.in_doubt = true;
+    struct trade_result t = trade_receive(&p, &(struct trade_peer){0}, &row, &in_new_life);
+    cr_expect(t.verdict == TRADE_APPLIED);
+    cr_expect(eq(i64, pool_holding(&t.pool), 100));
+    cr_expect(false == trade_has_answered(&t.peer, LIFE), "more of it may be missing here");
+    t.pool = pool_retarget(&t.pool, 2000);
+    t = trade_receive(&t.pool, &t.peer, &row, &in_new_life);
+    cr_expect(eq(i64, t.peer.received, 1000));
+    cr_expect(trade_has_answered(&t.peer, LIFE));
+}
+
+static const struct {
+    const char *name; /* reads as a claim */
+    struct trade_row row;
+    enum trade_verdict verdict;
+} claims_in_doubt[] = {
+    {"all that was ever here, and as much again, may have been sent",
+     {.received = 200},
+     TRADE_APPLIED},
+    {"more is absurd", {.received = 201}, TRADE_ABSURD},
+    {"unless as much came back", {.sent = 500, .received = 700, .heard = LIFE}, TRADE_APPLIED},
+    {"no counter is spoiled", {.received = INT64_C(1) << 50}, TRADE_ABSURD},
+    {"a thousand lives may have been forgotten",
+     {.heard = LIFE + (INT64_C(1000) << 20)},
+     TRADE_FORGOTTEN},
+    {"more are absurd", {.heard = LIFE + (INT64_C(1001) << 20)}, TRADE_ABSURD},
+    {"a peer may have had many lives", {.incarnation = INT64_C(100000) << 20}, TRADE_APPLIED},
+    {"but not all that there can be", {.incarnation = UNITS_MAX}, TRADE_ABSURD},
+};
+
+Test(trade, in_doubt_no_single_row_can_spoil_a_window)
+{
+    for (size_t i = 0; i < COUNT(claims_in_doubt); i++) {
+        struct pool p = pool_of(100, true);
+        p.in_doubt = true;
+
+        struct trade_result t =
+            trade_receive(&p, &(struct trade_peer){0}, &claims_in_doubt[i].row, &in_new_life);
+        cr_expect(t.verdict == claims_in_doubt[i].verdict, "%s", claims_in_doubt[i].name);
+    }
 }
 
 Test(trade, a_row_of_before_the_senders_database_went_back_is_void)
