@@ -10,8 +10,8 @@
  * cannot be delivered is tried again with backoff and does not hold up others.
  * Any number of replicas may relay one outbox: each leases rows before sending,
  * and no lock is held while sending.  Where only one is to act, the lease is
- * fenced, and who begins takes what the one before had leased.  What became of messages is written down all the same by whoever sent
- * them: it is so, whoever is primary now.
+ * fenced, and who begins takes what the one before had leased.  What became of messages is written
+ * down all the same by whoever sent them: it is so, whoever is primary now.
  *
  * Table <schema>.outbox: see migrations/.
  */

@@ -110,7 +110,8 @@ struct lease_tx {
     struct db_rows *rows;
 };
 
-/* A message that was put off after a failure is not told from a leased one: it is tried once more. */
+/* A message that was put off after a failure is not told from a leased one: it is tried once more.
+ */
 static bool begin_term(struct db_conn *c, const struct lease_tx *tx, struct err *e)
 {
     const struct outbox_term *t = tx->term;

@@ -320,8 +320,8 @@ static void leave(struct elector *el)
 
 static bool is_to_leave(struct elector *el)
 {
-    return is_stopping(el) || standing_is_asked_to_leave(el->config.standing) ||
-           is_outranked(el) || is_service_silent(el);
+    return is_stopping(el) || standing_is_asked_to_leave(el->config.standing) || is_outranked(el) ||
+           is_service_silent(el);
 }
 
 /* One step; when to come back, by clk_now_ms(). */

@@ -393,7 +393,8 @@ static void expect_one_is_believed(const struct pair *p)
     const struct seat *primary = p->a.valid_for_ms > 0 ? &p->a : &p->b;
     const struct seat *other = primary == &p->a ? &p->b : &p->a;
 
-    cr_expect(primary->heard_ms >= other->believed_until_ms, "both were believed for %" PRId64 " ms",
+    cr_expect(primary->heard_ms >= other->believed_until_ms,
+              "both were believed for %" PRId64 " ms",
               other->believed_until_ms - primary->heard_ms);
 }
 

@@ -606,11 +606,10 @@ Test(outbox, who_alone_may_send_takes_at_once_what_a_dead_relay_had_taken)
 {
     struct httpd *h = receive(0);
     struct sender s = sender_to(httpd_port(h));
-    const struct leader_config config = {
-        .role = "a-role",
-        .settings = {.coordinator_url = "", .alone = true},
-        .prefix = "TEST_",
-        .metrics = s.metrics};
+    const struct leader_config config = {.role = "a-role",
+                                         .settings = {.coordinator_url = "", .alone = true},
+                                         .prefix = "TEST_",
+                                         .metrics = s.metrics};
     auto_leader struct leader *alone = NULL;
     struct err e = {0};
 
