@@ -59,13 +59,14 @@ Test(scenario, s0421_it_is_seen_to_be_lost_and_found_and_says_503_meanwhile)
     cr_expect_eq(spend(server(s, THREE), "s0421", own), own);
     eventually(sees(s, THREE, ONE, "lost") && sees(s, THREE, TWO, "lost"));
     eventually(sees(s, ONE, THREE, "lost") && sees(s, TWO, THREE, "lost"));
-    cr_expect(sees(s, ONE, TWO, "up") && sees(s, TWO, ONE, "up"));
+    /* A busy machine may make them silent for a moment, too. */
+    eventually(sees(s, ONE, TWO, "up") && sees(s, TWO, ONE, "up"));
     cr_expect(is_out_of_reach(s, THREE, "s0421"));
-    cr_expect_eq(remote_log_lines(s, THREE, "peer.lost", "peer=dc1"), lost + 1);
+    eventually(remote_log_lines(s, THREE, "peer.lost", "peer=dc1") > lost);
 
     heal(s, "s0421", TODAY);
     eventually(all_is_well(s));
-    cr_expect_eq(remote_log_lines(s, THREE, "peer.found", "peer=dc1"), found + 1);
+    eventually(remote_log_lines(s, THREE, "peer.found", "peer=dc1") > found);
     cr_expect_eq(spend(server(s, THREE), "s0421", 1000), 300 - own);
     all_used_up(s, "s0421");
 }
@@ -80,7 +81,7 @@ Test(scenario, s0422_cut_in_one_way_the_other_works_and_no_unit_is_lost)
     cap_put(s->at[THREE], (struct cap){"s0422-there", .total = 3});
     eventually(pool_is(s->at[ONE], "s0422-there", TODAY, "open"));
     eventually(sees(s, THREE, ONE, "lost"));
-    cr_expect(sees(s, ONE, THREE, "up"));
+    eventually(sees(s, ONE, THREE, "up"));
 
     /* More than its share: the rest comes from dc2. */
     cr_expect_eq(spend(server(s, THREE), "s0422", 150), 150);
