@@ -149,6 +149,11 @@ static bool serve(struct local_app *app, struct metrics *metrics, struct err *e)
     committer_drain(committer);
     watch_drain(watch);
     watch_drain(rows);
+    httpd = httpd_stop(httpd);
+    ticker = worker_stop(ticker);
+    auditor = worker_stop(auditor);
+    trader = worker_stop(trader);
+    /* Nobody writes any more. */
     leave(app);
     return true;
 }

@@ -43,8 +43,12 @@ struct look {
     struct learn_database database;
 };
 
-static bool load_look(const struct db_rows *rows, struct look *ret, struct err *e)
+/* The mark comes before the row goes, so whoever misses the row sees the mark. */
+static bool load_look(struct witness *w, const struct db_rows *rows, struct look *ret,
+                      struct err *e)
 {
+    if (witness_has_left(w))
+        return err_set(e, ERR_UNAVAILABLE, "this process is about to end; ask another one");
     if (db_count(rows) != 1)
         return err_set(e, ERR_INTERNAL, "local.dc has not one row");
     *ret = (struct look){
@@ -59,22 +63,22 @@ static bool load_look(const struct db_rows *rows, struct look *ret, struct err *
     return true;
 }
 
-static bool look(struct db_conn *c, const struct witness *w, struct look *ret, struct err *e)
+static bool look(struct db_conn *c, struct witness *w, struct look *ret, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
     return db_query(c, LOOK, DB_ARGS(db_text(witness_process(w))), &rows, e) &&
-           load_look(rows, ret, e);
+           load_look(w, rows, ret, e);
 }
 
 /* So that nobody else begins at the same time. */
-static bool look_locked(struct db_conn *c, const struct witness *w, struct look *ret, struct err *e)
+static bool look_locked(struct db_conn *c, struct witness *w, struct look *ret, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
     return db_query(c, "SELECT FROM local.dc FOR UPDATE", DB_NO_ARGS, NULL, e) &&
            db_query(c, LOOK, DB_ARGS(db_text(witness_process(w))), &rows, e) &&
-           load_look(rows, ret, e);
+           load_look(w, rows, ret, e);
 }
 
 /* ---- a guarded transaction */
@@ -283,21 +287,23 @@ bool store_guarded(struct db *db, struct witness *witness, struct learn_guard *g
 
 /* ---- now and then */
 
+/* Not ourselves, whose own time is only written at the end of this transaction. */
 static bool strike_off(struct db_conn *c, void *arg, struct err *e)
 {
-    (void)arg;
+    const struct witness *w = arg;
+
     return db_query(c,
                     "DELETE FROM local.writer"
                     " WHERE seen_at < clock_timestamp() - $1 * interval '1 millisecond'"
-                    "   AND NOT (SELECT in_doubt FROM local.dc)",
-                    DB_ARGS(db_i64(WITNESS_STRUCK_MS)), NULL, e);
+                    "   AND process <> $2::uuid AND NOT (SELECT in_doubt FROM local.dc)",
+                    DB_ARGS(db_i64(WITNESS_STRUCK_MS), db_text(witness_process(w))), NULL, e);
 }
 
 bool store_learn_look(struct db *db, struct witness *witness, struct err *e)
 {
     struct learn_guard guard;
 
-    return store_guarded(db, witness, &guard, strike_off, NULL, e);
+    return store_guarded(db, witness, &guard, strike_off, witness, e);
 }
 
 static bool leave_tx(struct db_conn *c, void *arg, struct err *e)
@@ -310,6 +316,7 @@ bool store_learn_leave(struct db *db, struct witness *witness, struct err *e)
 {
     char process[UUID_SIZE];
 
+    witness_leave(witness);
     (void)snprintf(process, sizeof(process), "%s", witness_process(witness));
     return store_tx(db, leave_tx, process, e) || err_while(e, "leaving");
 }

@@ -10,6 +10,7 @@
 struct witness {
     pthread_mutex_t mutex;
     struct learn_memory memory; /* guarded by mutex */
+    bool has_left;              /* guarded by mutex */
     int64_t seen_ms;            /* guarded by mutex: when the database was last reached */
     char process[UUID_SIZE];
 };
@@ -65,6 +66,21 @@ void witness_saw(struct witness *w, int64_t commits, int64_t writers)
     w->memory.writers = max_i64(w->memory.writers, writers);
     w->seen_ms = clk_now_ms();
     unlock(w);
+}
+
+void witness_leave(struct witness *w)
+{
+    lock(w);
+    w->has_left = true;
+    unlock(w);
+}
+
+bool witness_has_left(struct witness *w)
+{
+    lock(w);
+    bool has_left = w->has_left;
+    unlock(w);
+    return has_left;
 }
 
 void witness_forget(struct witness *w)

@@ -27,6 +27,13 @@ struct learn_memory witness_memory(struct witness *w);
 /* A transaction of this process was committed, or the database read. */
 void witness_saw(struct witness *w, int64_t commits, int64_t writers);
 
+/*
+ * It is about to take itself off the database's list: from then on that it is not
+ * there is no sign of anything, and nothing guarded may be done any more.
+ */
+void witness_leave(struct witness *w);
+bool witness_has_left(struct witness *w);
+
 /* Others have struck this process off: it registers again. */
 void witness_forget(struct witness *w);
 

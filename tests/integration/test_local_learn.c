@@ -10,6 +10,9 @@
 #include <cjson/cJSON.h>
 
 #include "common/base/buf.h"
+#include "common/io/db.h"
+#include "services/local-svc/store_learn.h"
+#include "services/local-svc/witness.h"
 #include "tests/harness/local.h"
 #include "tests/harness/pg.h"
 #include "tests/harness/proc.h"
@@ -185,6 +188,56 @@ Test(local_learn, a_new_life_in_which_all_processes_find_what_they_did_frees_eve
     cr_expect_gt(learning(c, "incarnation"), 0);
     cr_expect_gt(
         local_topup(c, &(struct speaker){.number = 3}, "ad", &(struct said){.want = 1}).granted, 0);
+}
+
+/* ---- a process by itself */
+
+static struct db *database_of(struct pg_db *d)
+{
+    const struct db_pool_settings settings = {
+        .conninfo = pg_conninfo_of(d), .conns_max = 2, .acquire_timeout_ms = 5000};
+    struct db *db = NULL;
+    struct err e = {0};
+
+    cr_assert(db_open(&settings, NULL, &db, &e), "%s", e.msg);
+    return db;
+}
+
+static int64_t writers(struct pg_db *d)
+{
+    return pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM local.writer");
+}
+
+/* A request that comes while it ends finds that it is not on the list: that is no loss. */
+Test(local_learn, a_process_that_has_left_does_nothing_and_misses_nothing)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_db struct db *db = database_of(d);
+    auto_witness struct witness *w = witness_new();
+    struct err e = {0};
+
+    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
+    cr_expect_eq(writers(d), 1);
+    cr_assert(store_learn_leave(db, w, &e), "%s", e.msg);
+    cr_expect_eq(writers(d), 0);
+    cr_expect_not(store_learn_look(db, w, &e));
+    cr_expect(e.kind == ERR_UNAVAILABLE, "%s", e.msg);
+    cr_expect_eq(writers(d), 0);
+    cr_expect_eq(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
+}
+
+/* Who has been idle, or whose database's clock was set forward, looks old to itself as well. */
+Test(local_learn, a_process_does_not_strike_itself_off)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_db struct db *db = database_of(d);
+    auto_witness struct witness *w = witness_new();
+    struct err e = {0};
+
+    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
+    pg_exec(pg_conninfo_of(d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
+    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
+    cr_expect_eq(writers(d), 1);
 }
 
 /* ---- two data centres */
