@@ -14,7 +14,13 @@ static bool is_ready(void *arg, struct buf *out)
 {
     const struct meta_app *app = arg;
 
-    return db_is_ready(app->here.db, out);
+    if (!db_is_ready(app->here.db, out))
+        return false;
+    struct err e = {0};
+    if (meta_store_check_dc(&app->here, &e))
+        return true;
+    buf_printf(out, "data centre: %s\n", e.msg);
+    return false;
 }
 
 static bool start_http(const struct meta_config *config, struct meta_app *app,

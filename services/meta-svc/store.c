@@ -5,11 +5,11 @@
 #include "services/meta-svc/store_rows.h"
 
 /* The cap as it is, with every rival kept out until the transaction ends, and the time. */
-static bool lock(struct db_conn *c, const char *id, struct meta_cap *ret, int64_t *ret_now_ms,
-                 struct err *e)
+static bool lock(struct db_conn *c, const struct meta_home *here, const char *id,
+                 struct meta_cap *ret, int64_t *ret_now_ms, struct err *e)
 {
-    return meta_rows_lock(c, &id, 1, e) && meta_rows_now(c, ret_now_ms, e) &&
-           meta_rows_cap(c, id, ret, e);
+    return meta_rows_check_dc(c, here->dc, e) && meta_rows_lock(c, &id, 1, e) &&
+           meta_rows_now(c, ret_now_ms, e) && meta_rows_cap(c, id, ret, e);
 }
 
 static bool is_away(const struct meta_home *here, const struct meta_cap *m)
@@ -76,7 +76,7 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
     struct meta_cap old;
     int64_t now_ms = 0;
 
-    if (!lock(c, tx->cap->id, &old, &now_ms, e))
+    if (!lock(c, tx->here, tx->cap->id, &old, &now_ms, e))
         return false;
     if (is_away(tx->here, &old)) {
         tx->outcome = META_PUT_AWAY;
@@ -91,6 +91,20 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
     }
     tx->stored = next_version(tx, &old, now_ms);
     return meta_rows_save(c, tx->here->dc, &tx->stored, META_TOLD, e);
+}
+
+static bool check_dc_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    const struct meta_home *here = arg;
+
+    return meta_rows_check_dc(c, here->dc, e);
+}
+
+bool meta_store_check_dc(const struct meta_home *here, struct err *e)
+{
+    struct meta_home home = *here;
+
+    return db_tx(here->db, check_dc_tx, &home, e);
 }
 
 bool meta_store_put(const struct meta_home *here, const struct cap *cap,
@@ -119,7 +133,7 @@ static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
     struct meta_cap m;
     int64_t now_ms = 0;
 
-    if (!lock(c, tx->id, &m, &now_ms, e))
+    if (!lock(c, tx->here, tx->id, &m, &now_ms, e))
         return false;
     if (meta_cap_visible_version(&m) == 0)
         return err_set(e, ERR_NOT_FOUND, "there is no cap %s", tx->id);

@@ -32,6 +32,9 @@ static inline int64_t meta_cap_visible_version(const struct meta_cap *m)
     return m->deleted ? 0 : m->version;
 }
 
+/* ERR_CONFLICT if the definitions of this database were made by another data centre. */
+MUST_CHECK bool meta_store_check_dc(const struct meta_home *here, struct err *e);
+
 /* AWAY: only the cap's home, ret->origin.home, may change it. */
 enum meta_put_outcome { META_PUT_CREATED, META_PUT_CHANGED, META_PUT_SAME, META_PUT_AWAY };
 

@@ -182,7 +182,8 @@ static bool apply_tx(struct db_conn *c, void *arg, struct err *e)
     tx->applied = (struct meta_applied){.changed = 0};
     tx->rivals_count = 0;
     tx->older = NULL;
-    if (!lock_peer(c, batch->dc, &tx->applied.revision, e))
+    if (!meta_rows_check_dc(c, tx->here->dc, e) ||
+        !lock_peer(c, batch->dc, &tx->applied.revision, e))
         return false;
     if (batch->from_revision > tx->applied.revision)
         return true;

@@ -55,6 +55,24 @@ bool meta_rows_cap(struct db_conn *c, const char *id, struct meta_cap *ret, stru
     return true;
 }
 
+/* Only what was defined here has a revision; each end of the index is one look. */
+bool meta_rows_check_dc(struct db_conn *c, const char *dc, struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+
+    if (!db_query(c,
+                  "SELECT CASE WHEN min(home) <> $1 THEN min(home) ELSE max(home) END"
+                  "  FROM meta.cap WHERE revision > 0",
+                  DB_ARGS(db_text(dc)), &rows, e))
+        return false;
+    if (db_is_null(rows, 0, 0) || strcmp(db_get_text(rows, 0, 0), dc) == 0)
+        return true;
+    return err_set(e, ERR_CONFLICT,
+                   "caps were defined here as data centre %.32s, not %.32s: keep that name "
+                   "(META_DC, LOCAL_DC, REMOTE_DC)",
+                   db_get_text(rows, 0, 0), dc);
+}
+
 bool meta_rows_now(struct db_conn *c, int64_t *ret_now_ms, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;

@@ -28,6 +28,13 @@ struct meta_cap meta_row(const struct db_rows *rows, int row, int first);
 MUST_CHECK bool meta_rows_cap(struct db_conn *c, const char *id, struct meta_cap *ret,
                               struct err *e);
 
+/*
+ * ERR_CONFLICT if what was defined here has another home than `dc`: the data
+ * centre was given another name.  Nobody could change those caps any more, and
+ * nobody would mint for them.
+ */
+MUST_CHECK bool meta_rows_check_dc(struct db_conn *c, const char *dc, struct err *e);
+
 MUST_CHECK bool meta_rows_now(struct db_conn *c, int64_t *ret_now_ms, struct err *e);
 
 /*

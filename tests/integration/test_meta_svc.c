@@ -667,6 +667,22 @@ static struct answer at(const struct world *w, int status, const char *method, c
                                                                                : NULL);
 }
 
+/* Its caps would be another data centre's: nobody could change them, and nobody would mint. */
+Test(meta_peers, a_data_centre_that_was_used_is_not_given_another_name)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_svc struct svc *before = start(pg_conninfo_of(d), NULL);
+    static const char *const env[] = {"META_INTERVAL_URL=http://127.0.0.1:9", "META_DC=east", NULL};
+
+    expect(svc_client(before), 201, "PUT", "/caps/a", CAP(), NULL);
+    auto_svc struct svc *after = svc_start(&(struct svc_options){
+        .name = "meta-svc", .prefix = "META", .conninfo = pg_conninfo_of(d), .env = env});
+    expect(svc_client(after), 503, "GET", "/readyz", NULL, NULL);
+    expect(svc_client(after), 409, "PUT", "/caps/b", CAP(), NULL);
+    expect(svc_client(after), 200, "GET", "/caps/a", NULL, NULL);
+    cr_expect(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM meta.cap") == 1);
+}
+
 /* The definitions whose home is there, after a revision, as a batch.  Free it. */
 static char *batch_of(const struct world *from, int since, int limit)
 {
