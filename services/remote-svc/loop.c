@@ -10,7 +10,8 @@
 #define STANDBY_MS 100
 
 struct loop {
-    struct loop_work work;
+    loop_tick *tick;
+    void *arg;
     struct leader *leader;
     struct httpc *http;
     pthread_t thread;
@@ -39,15 +40,6 @@ static bool may_act(const struct loop *l)
     return leader_epoch(l->leader, &epoch);
 }
 
-/* Returns in how many ms to come back. */
-static int64_t step(struct loop *l)
-{
-    if (may_act(l))
-        return l->work.tick(l->work.arg, l->http);
-    l->work.rest(l->work.arg);
-    return STANDBY_MS;
-}
-
 static void *run(void *arg)
 {
     struct loop *l = arg;
@@ -55,7 +47,7 @@ static void *run(void *arg)
     CHECK(pthread_mutex_lock(&l->lock) == 0);
     while (!l->stopping) {
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
-        int64_t pause_ms = step(l);
+        int64_t pause_ms = may_act(l) ? l->tick(l->arg, l->http) : STANDBY_MS;
         CHECK(pthread_mutex_lock(&l->lock) == 0);
         pause_for(l, pause_ms);
     }
@@ -63,8 +55,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool loop_start(const struct loop_work *work, struct leader *leader, struct loop **ret,
-                struct err *e)
+bool loop_start(loop_tick *tick, void *arg, struct leader *leader, struct loop **ret, struct err *e)
 {
     struct loop *l = calloc(1, sizeof(*l));
     pthread_condattr_t monotonic;
@@ -74,7 +65,8 @@ bool loop_start(const struct loop_work *work, struct leader *leader, struct loop
         free(l);
         return false;
     }
-    l->work = *work;
+    l->tick = tick;
+    l->arg = arg;
     l->leader = leader;
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
     CHECK(pthread_condattr_init(&monotonic) == 0);
