@@ -469,3 +469,10 @@ int64_t trade_excess(const struct pool *p, int64_t share)
 {
     return p->home || p->in_doubt ? 0 : min_i64(pool_free(p), max_i64(pool_holding(p) - share, 0));
 }
+
+bool trade_is_late_share(const struct pool *p, const struct trade_context *ctx)
+{
+    bool was_lowered = p->requested < max_i64(p->requested_max, p->heard_max);
+
+    return ctx->ends_in_ms > 0 && was_lowered && p->granted == 0 && p->wanted == 0;
+}

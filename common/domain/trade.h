@@ -185,3 +185,10 @@ int64_t trade_share(int64_t total, size_t count, size_t index);
  * new one sends home at once, out of what is free.
  */
 int64_t trade_excess(const struct pool *p, int64_t share);
+
+/*
+ * Units have come: can they be a share of a total that was lowered meanwhile?
+ * Then what is too much goes home likewise.  Not where anything was ever granted
+ * or is wanted, there they may have been asked for, nor from a window that is over.
+ */
+bool trade_is_late_share(const struct pool *p, const struct trade_context *ctx);

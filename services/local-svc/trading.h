@@ -17,7 +17,7 @@ void trading_share(struct store_pool *p, const struct peers *peers, int64_t mint
 /* Away: the window is new here.  Its home hears so, and says again what it sent before. */
 void trading_begin(struct store_pool *p, const struct peers *peers);
 
-/* Away: after the total was lowered, what is free above the own share goes to the home. */
+/* Away: the total was lowered, and what is free above the own share goes to the home. */
 void trading_send_home(struct store_pool *p, const struct peers *peers);
 
 /* Those who were left short get what came free since. */

@@ -335,6 +335,37 @@ Test(local_rows, a_new_window_gets_its_share_and_asks_nobody_meanwhile)
     expect_clean_audits(&w);
 }
 
+static const struct {
+    const char *name; /* reads as a claim */
+    bool is_heard;    /* the larger total, where the share goes */
+} late_shares[] = {
+    {"a share that comes after its total was lowered is cut like one that was there", true},
+    {"one of a total that was never heard of, too", false},
+};
+
+/* No demand would ever even that out: it would be missing to the home when it is cut off. */
+Test(local_rows, a_share_that_comes_after_its_total_was_lowered_is_sent_home_in_part)
+{
+    auto_world struct world w;
+
+    start(&w, 2);
+    for (size_t i = 0; i < sizeof(late_shares) / sizeof(late_shares[0]); i++) {
+        const struct announced larger = {.version = 1, .total = 1000, .home = "a"};
+        char cap[16];
+
+        snprintf(cap, sizeof(cap), "cap-%zu", i);
+        local_announce(w.dcs[0].client, cap, &larger);
+        if (late_shares[i].is_heard)
+            local_announce(w.dcs[1].client, cap, &larger);
+        announce(&w, cap, 2, 400);
+        settle(&w);
+        for (int dc = 0; dc < 2; dc++)
+            cr_expect_eq(holding(&w, dc, cap), 200, "%s: %s has %lld", late_shares[i].name,
+                         names[dc], (long long)holding(&w, dc, cap));
+    }
+    expect_clean_audits(&w);
+}
+
 Test(local_rows, after_250_of_1000_are_spent_a_total_of_400_leaves_150_and_one_of_200_nothing)
 {
     auto_world struct world w;

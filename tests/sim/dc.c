@@ -303,10 +303,8 @@ void dc_learn_total(struct world *w, const struct message *m)
     here->pool.requested_max = max_i64(here->pool.requested_max, m->total_max);
     here->pool = pool_retarget(&here->pool, m->total);
 
-    int64_t share = trade_share(m->total, (size_t)w->dcs_count, (size_t)m->to);
-    int64_t excess = lowered ? trade_excess(&here->pool, share) : 0;
-    if (excess > 0)
-        trade_units(w, m->to, w->home, m->window, excess);
+    if (lowered)
+        trade_send_home(w, m->to, m->window);
     dc_tell_all(w, m->to, m->window, false);
 }
 

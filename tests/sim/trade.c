@@ -62,6 +62,16 @@ void trade_units(struct world *w, int dc, int peer, int window, int64_t n)
     tell(w, dc, peer, window);
 }
 
+void trade_send_home(struct world *w, int dc, int window)
+{
+    const struct pool *p = &w->dcs[dc].windows[window].pool;
+    int64_t share = trade_share(p->requested, (size_t)w->dcs_count, (size_t)dc);
+    int64_t excess = trade_excess(p, share);
+
+    if (excess > 0)
+        trade_units(w, dc, w->home, window, excess);
+}
+
 /* M5: acting on a difference instead of the counter doubles on redelivery. */
 static struct trade_row believe_difference(const struct trade_peer *q, const struct message *m)
 {
@@ -144,6 +154,8 @@ void trade_row_arrives(struct world *w, const struct message *m)
     w->traded += t.credited;
     note_row(w, here, m, &before);
     check_gift(w, m->to, m->from, m->window, t.given);
+    if (t.credited > 0 && trade_is_late_share(&here->pool, &ctx))
+        trade_send_home(w, m->to, m->window);
     if (trade_in_transit(&before) == 0 && t.given > 0)
         here->moved_ms[m->from] = w->now_ms;
     if (t.news != POOL_NO_NEWS)

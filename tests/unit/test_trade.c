@@ -85,6 +85,34 @@ Test(trade, after_a_lowered_total_what_is_too_much_goes_home)
     }
 }
 
+static const struct {
+    const char *name; /* reads as a claim */
+    int64_t requested_max, heard_max, granted, wanted, ends_in_ms;
+    bool is_late_share;
+} late_shares[] = {
+    {"the total was lowered here", 500, 0, 0, 0, 1, true},
+    {"only others have heard of a larger one", 400, 500, 0, 0, 1, true},
+    {"the total was never larger", 400, 400, 0, 0, 1, false},
+    {"where units were granted they may have been asked for", 500, 500, 1, 0, 1, false},
+    {"where units are wanted they are needed", 500, 500, 0, 1, 1, false},
+    {"from a window that is over nothing is sent", 500, 0, 0, 0, 0, false},
+};
+
+Test(trade, a_share_is_late_if_its_total_was_lowered_and_nobody_asked_for_units)
+{
+    for (size_t i = 0; i < COUNT(late_shares); i++) {
+        const struct pool p = {.requested = 400,
+                               .requested_max = late_shares[i].requested_max,
+                               .heard_max = late_shares[i].heard_max,
+                               .granted = late_shares[i].granted,
+                               .wanted = late_shares[i].wanted};
+        const struct trade_context ctx = {.ends_in_ms = late_shares[i].ends_in_ms};
+
+        cr_expect_eq(trade_is_late_share(&p, &ctx), late_shares[i].is_late_share, "%s",
+                     late_shares[i].name);
+    }
+}
+
 /* ---- units on their way */
 
 Test(trade, units_that_are_sent_belong_to_the_receiver_at_once)
