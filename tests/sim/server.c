@@ -216,6 +216,7 @@ static bool add_report(struct world *w, int i, int window, bool is_time, bool al
         return false;
     s->report_soon[window] = false;
     s->told[window] = true;
+    s->had_news[window] = false;
     m->covers[window] = true;
     m->reports[window] = r;
     return true;
@@ -309,6 +310,8 @@ void server_answer(struct world *w, const struct message *m)
         if (m->call != s->call)
             continue;
         (void)slice_apply(&s->slices[k], slot, &m->answers[k]);
+        if (s->had_news[k])
+            slice_news(&s->slices[k]);
         serve_waiting(w, m->server, k);
         if (!s->alive)
             return;
@@ -324,6 +327,7 @@ void server_news(struct world *w, const struct message *m)
     if (!s->alive)
         return;
     slice_news(&s->slices[m->window]);
+    s->had_news[m->window] = true;
     if (m->recall)
         s->report_soon[m->window] = true;
 }

@@ -112,6 +112,7 @@ struct server {
     struct waiting waiting[WINDOWS];
     bool report_soon[WINDOWS];
     bool told[WINDOWS];          /* by the call in flight */
+    bool had_news[WINDOWS];      /* since then: its answer may be older */
     int64_t call, call_until_ms; /* in flight; 0: none */
     int64_t reported_at_ms;
     int return_window, return_step; /* a return under way; step 0: none */
