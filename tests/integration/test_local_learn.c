@@ -203,41 +203,66 @@ static struct db *database_of(struct pg_db *d)
     return db;
 }
 
-static int64_t writers(struct pg_db *d)
+struct alone {
+    struct pg_db *d;
+    struct db *db;
+    struct witness *w;
+};
+
+static void look(struct alone *a)
 {
-    return pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM local.writer");
+    struct err e = {0};
+
+    cr_assert(store_learn_look(a->db, a->w, &e), "%s", e.msg);
+}
+
+/* A process that is registered. */
+static void arrive(struct alone *a)
+{
+    a->d = pg_fresh_db();
+    a->db = database_of(a->d);
+    a->w = witness_new();
+    look(a);
+}
+
+static void depart(struct alone *a)
+{
+    witness_free(a->w);
+    db_close(a->db);
+    pg_db_free(a->d);
+}
+#define auto_alone __attribute__((cleanup(depart)))
+
+static int64_t writers(struct alone *a)
+{
+    return pg_i64(pg_conninfo_of(a->d), "SELECT count(*) FROM local.writer");
 }
 
 /* A request that comes while it ends finds that it is not on the list: that is no loss. */
 Test(local_learn, a_process_that_has_left_does_nothing_and_misses_nothing)
 {
-    auto_pg_db struct pg_db *d = pg_fresh_db();
-    auto_db struct db *db = database_of(d);
-    auto_witness struct witness *w = witness_new();
+    auto_alone struct alone a = {0};
     struct err e = {0};
 
-    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
-    cr_expect_eq(writers(d), 1);
-    cr_assert(store_learn_leave(db, w, &e), "%s", e.msg);
-    cr_expect_eq(writers(d), 0);
-    cr_expect_not(store_learn_look(db, w, &e));
+    arrive(&a);
+    cr_expect_eq(writers(&a), 1);
+    cr_assert(store_learn_leave(a.db, a.w, &e), "%s", e.msg);
+    cr_expect_eq(writers(&a), 0);
+    cr_expect_not(store_learn_look(a.db, a.w, &e));
     cr_expect(e.kind == ERR_UNAVAILABLE, "%s", e.msg);
-    cr_expect_eq(writers(d), 0);
-    cr_expect_eq(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
+    cr_expect_eq(writers(&a), 0);
+    cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
 }
 
 /* Who has been idle, or whose database's clock was set forward, looks old to itself as well. */
 Test(local_learn, a_process_does_not_strike_itself_off)
 {
-    auto_pg_db struct pg_db *d = pg_fresh_db();
-    auto_db struct db *db = database_of(d);
-    auto_witness struct witness *w = witness_new();
-    struct err e = {0};
+    auto_alone struct alone a = {0};
 
-    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
-    pg_exec(pg_conninfo_of(d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
-    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
-    cr_expect_eq(writers(d), 1);
+    arrive(&a);
+    pg_exec(pg_conninfo_of(a.d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
+    look(&a);
+    cr_expect_eq(writers(&a), 1);
 }
 
 /* ---- two data centres */
@@ -359,17 +384,25 @@ Test(local_learn, what_was_sent_to_another_is_learned_from_it_and_not_sent_twice
     cr_expect_eq(at(p.a, "minted") - at(p.a, "sent") + at(p.b, "received"), 1000);
 }
 
+/* What `from` has to tell the other, with one number changed; free() it. */
+static char *claim_of(struct svc *from, const char *to, const char *member, double value)
+{
+    auto_free char *row = row_of(from, to);
+    cJSON *changed = cJSON_Parse(row);
+
+    cJSON_SetNumberHelper(cJSON_GetObjectItemCaseSensitive(changed, member), value);
+    char *claim = cJSON_PrintUnformatted(changed);
+    cJSON_Delete(changed);
+    return claim;
+}
+
 Test(local_learn, who_echoes_what_is_not_known_to_be_sent_puts_it_in_doubt)
 {
     auto_pair struct pair p = {0};
 
     begin(&p);
     carry(&p, true);
-    auto_free char *row = row_of(p.b, "a");
-    cJSON *changed = cJSON_Parse(row);
-    cJSON_SetNumberHelper(cJSON_GetObjectItemCaseSensitive(changed, "received"), 620);
-    auto_free char *claim = cJSON_PrintUnformatted(changed);
-    cJSON_Delete(changed);
+    auto_free char *claim = claim_of(p.b, "a", "received", 620);
 
     cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
     cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
