@@ -9,7 +9,7 @@
 /* How often one transaction begins anew because somebody else found something, too. */
 #define TRIES_MAX 5
 
-enum step { STEP_DONE, STEP_REGISTER, STEP_BEGIN };
+enum step { STEP_DONE, STEP_REGISTER, STEP_BEGIN, STEP_AGAIN };
 
 struct guarded_tx {
     struct witness *witness;
@@ -83,7 +83,11 @@ static bool look_locked(struct db_conn *c, struct witness *w, struct look *ret, 
 
 /* ---- a guarded transaction */
 
-/* This process has found all that it ever committed. */
+/*
+ * This process has found all that it ever committed.  And no doubt began between the look and
+ * the locks: what was read of it on the way is true of the pools, which cannot come into doubt
+ * while they are locked.
+ */
 static bool count_commit(struct db_conn *c, struct guarded_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -91,12 +95,15 @@ static bool count_commit(struct db_conn *c, struct guarded_tx *tx, struct err *e
     if (!db_query(c,
                   "UPDATE local.writer SET commits = commits + 1, agreed_in = $2,"
                   "       seen_at = clock_timestamp()"
-                  " WHERE process = $1::uuid RETURNING commits",
+                  " WHERE process = $1::uuid AND (SELECT incarnation FROM local.dc) = $2"
+                  " RETURNING commits",
                   DB_ARGS(db_text(witness_process(tx->witness)), db_i64(tx->guard->incarnation)),
                   &rows, e))
         return false;
-    if (db_count(rows) != 1)
-        return err_set(e, ERR_UNAVAILABLE, "this process was just struck off; say it again");
+    if (db_count(rows) != 1) {
+        tx->step = STEP_AGAIN;
+        return err_set(e, ERR_UNAVAILABLE, "doubt has just begun; say it again");
+    }
     tx->commits = db_get_i64(rows, 0, 0);
     return true;
 }
@@ -279,7 +286,9 @@ bool store_guarded(struct db *db, struct witness *witness, struct learn_guard *g
         }
         if (tx.step == STEP_DONE)
             return false;
-        if (tx.step == STEP_REGISTER ? !enlist(db, witness, e) : !begin(db, witness, guard, e))
+        if (tx.step == STEP_REGISTER && !enlist(db, witness, e))
+            return false;
+        if (tx.step == STEP_BEGIN && !begin(db, witness, guard, e))
             return false;
     }
     return false; /* with the last error, which says: again */

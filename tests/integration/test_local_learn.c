@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,4 +408,47 @@ Test(local_learn, who_echoes_what_is_not_known_to_be_sent_puts_it_in_doubt)
     cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
     cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
     cr_expect_eq(at(p.a, "sent"), 620);
+}
+
+static bool holds_its_locks(void *conninfo)
+{
+    return pg_i64(conninfo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                            "   AND database = (SELECT oid FROM pg_database"
+                            "                    WHERE datname = current_database())") > 0;
+}
+
+/* Doubt begins in a transaction that ends as soon as somebody waits for one of its locks. */
+static void *doubt_when_awaited(void *conninfo)
+{
+    pg_exec(conninfo, "DO $$ BEGIN"
+                      "  UPDATE local.dc SET incarnation = incarnation + 1048576, in_doubt = true,"
+                      "         is_lost = true, has_heard = false, since = clock_timestamp(),"
+                      "         since_calendar = calendar.now();"
+                      "  UPDATE local.pool SET in_doubt = true;"
+                      "  PERFORM pg_advisory_xact_lock(1);"
+                      "  FOR i IN 1..3000 LOOP"
+                      "      EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted);"
+                      "      PERFORM pg_sleep(0.01);"
+                      "  END LOOP;"
+                      "END $$");
+    return NULL;
+}
+
+/* A row that was made before it, and may be of a life of b that is over. */
+Test(local_learn, who_waits_for_a_lock_while_doubt_begins_decides_by_the_new_incarnation)
+{
+    auto_pair struct pair p = {0};
+    pthread_t doubt;
+
+    begin(&p);
+    carry(&p, true);
+    auto_free char *claim = claim_of(p.b, "a", "sent", 100);
+    char *conninfo = (char *)(uintptr_t)pg_conninfo(p.pg);
+
+    cr_assert_eq(pthread_create(&doubt, NULL, doubt_when_awaited, conninfo), 0);
+    cr_assert(harness_await(holds_its_locks, conninfo, SOON_MS));
+    cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
+    cr_assert_eq(pthread_join(doubt, NULL), 0);
+    cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
+    cr_expect_eq(at(p.a, "received"), 0);
 }
