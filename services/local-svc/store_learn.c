@@ -199,7 +199,7 @@ static void decide(struct begin_tx *tx, const struct learn_memory *m, const stru
         (void)snprintf(tx->reason, sizeof(tx->reason), "%s",
                        tx->verdict == LEARN_FORGOTTEN
                            ? "transactions that were acknowledged are not there"
-                           : "another server, timeline or start of the database");
+                           : LEARN_OTHER_LIFE);
 }
 
 static bool raise_incarnation(struct db_conn *c, struct begin_tx *tx, struct err *e)

@@ -33,6 +33,9 @@ struct learn_guard {
 bool learn_found(struct learn_guard *g, int64_t heard, const char *who, const char *what,
                  struct err *e);
 
+/* Why it is in doubt when nobody can tell whether anything was forgotten. */
+#define LEARN_OTHER_LIFE "another server, timeline or start of the database"
+
 /*
  * store_tx() for whatever grants, sends or mints units.  A database that may have
  * forgotten something is put in doubt first, and so it is when `fn` finds evidence;
@@ -63,11 +66,11 @@ MUST_CHECK bool store_learn_step(struct db *db, const struct peers *peers, int64
 MUST_CHECK bool store_learn_end(struct db *db, int64_t incarnation, struct err *e);
 
 struct learn_status {
-    bool is_same_life; /* false: it may have gone back, and nobody has looked yet */
+    bool is_learning; /* in doubt, or another life at which nobody has looked yet */
     bool in_doubt, is_lost, has_heard, is_overruled;
     int64_t incarnation;
-    int64_t for_ms; /* since it was raised last */
-    char reason[256];
+    int64_t for_ms;       /* in doubt: since it was raised last */
+    char reason[256];     /* of the doubt, or of the last one */
     int64_t pools, units; /* in doubt, and what seems free there */
     int64_t silent;       /* servers that have not told what they hold */
     int64_t ends_in_ms;   /* the last of those windows; 0 if there is none */

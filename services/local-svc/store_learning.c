@@ -262,20 +262,22 @@ static bool status_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
     if (db_count(rows) != 1)
         return err_set(e, ERR_INTERNAL, "local.dc has not one row");
+    bool in_doubt = db_get_bool(rows, 0, 0), is_other_life = !db_get_bool(rows, 0, 11);
     *tx->ret = (struct learn_status){
-        .in_doubt = db_get_bool(rows, 0, 0),
+        .is_learning = in_doubt || is_other_life,
+        .in_doubt = in_doubt,
         .is_lost = db_get_bool(rows, 0, 1),
         .has_heard = db_get_bool(rows, 0, 2),
         .incarnation = db_get_i64(rows, 0, 3),
-        .for_ms = db_get_i64(rows, 0, 4),
+        .for_ms = in_doubt ? db_get_i64(rows, 0, 4) : 0,
         .pools = db_get_i64(rows, 0, 6),
         .units = db_get_i64(rows, 0, 7),
         .ends_in_ms = db_get_i64(rows, 0, 8),
         .silent = db_get_i64(rows, 0, 9),
         .is_overruled = db_get_bool(rows, 0, 10),
-        .is_same_life = db_get_bool(rows, 0, 11),
     };
-    (void)snprintf(tx->ret->reason, sizeof(tx->ret->reason), "%s", db_get_text(rows, 0, 5));
+    (void)snprintf(tx->ret->reason, sizeof(tx->ret->reason), "%s",
+                   is_other_life && !in_doubt ? LEARN_OTHER_LIFE : db_get_text(rows, 0, 5));
     return true;
 }
 

@@ -266,6 +266,65 @@ Test(local_learn, a_process_does_not_strike_itself_off)
     cr_expect_eq(writers(&a), 1);
 }
 
+/* Until the table is there, nobody can look: whoever looks locks the row first. */
+static void *keep_others_from_looking(void *conninfo)
+{
+    pg_exec(conninfo, "DO $$ BEGIN"
+                      "  PERFORM FROM local.dc FOR KEY SHARE;"
+                      "  PERFORM pg_advisory_xact_lock(1);"
+                      "  FOR i IN 1..3000 LOOP"
+                      "      EXIT WHEN to_regclass('now_look') IS NOT NULL;"
+                      "      PERFORM pg_sleep(0.01);"
+                      "  END LOOP;"
+                      "END $$");
+    return NULL;
+}
+
+static bool holds_its_locks(void *conninfo)
+{
+    return pg_i64(conninfo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                            "   AND database = (SELECT oid FROM pg_database"
+                            "                    WHERE datname = current_database())") > 0;
+}
+
+static bool metric_says_so(void *client)
+{
+    return local_metric(client, "volumecap_learning") == 1;
+}
+
+static bool is_said_to_operators(struct client *c)
+{
+    const struct call call = {.method = "GET", .path = "/readyz?verbose"};
+    struct answer answer = {0};
+    struct err e = {0};
+
+    cr_assert(client_call(c, &call, &answer, &e), "%s", e.msg);
+    return strstr(buf_text(&answer.reply->body), "learning: " LEARN_OTHER_LIFE) != NULL;
+}
+
+Test(local_learn, another_life_at_which_nobody_has_looked_yet_is_learning_wherever_it_is_said)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), alone);
+    struct client *c = svc_client(l);
+    char *conninfo = (char *)(uintptr_t)pg_conninfo_of(db);
+    pthread_t thread;
+
+    local_announce(c, "ad", &(struct announced){.version = 1, .total = 1000});
+    cr_assert_eq(pthread_create(&thread, NULL, keep_others_from_looking, conninfo), 0);
+    cr_assert(harness_await(holds_its_locks, conninfo, SOON_MS));
+    pg_exec(conninfo, "UPDATE local.dc SET life = 'another'");
+
+    cr_expect(harness_await(metric_says_so, c, SOON_MS));
+    cr_expect_eq(learning(c, "learning"), 1);
+    cr_expect(is_said_to_operators(c));
+
+    pg_exec(conninfo, "CREATE TABLE now_look ()");
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    await(c, "learning", 0);
+    cr_expect_not(is_said_to_operators(c));
+}
+
 /* ---- two data centres */
 
 struct pair {
@@ -408,13 +467,6 @@ Test(local_learn, who_echoes_what_is_not_known_to_be_sent_puts_it_in_doubt)
     cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
     cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
     cr_expect_eq(at(p.a, "sent"), 620);
-}
-
-static bool holds_its_locks(void *conninfo)
-{
-    return pg_i64(conninfo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-                            "   AND database = (SELECT oid FROM pg_database"
-                            "                    WHERE datname = current_database())") > 0;
 }
 
 /* Doubt begins in a transaction that ends as soon as somebody waits for one of its locks. */
