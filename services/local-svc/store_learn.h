@@ -52,12 +52,18 @@ MUST_CHECK bool store_learn_leave(struct db *db, struct witness *witness, struct
 
 #define LEARN_POOLS_MAX 500
 
+/* What is kept from one step to the next. */
+struct learn_round {
+    struct window_key at; /* the pools after this one are next */
+    int64_t reported_ms;  /* when it was last logged that some may not be trusted; 0: never */
+};
+
 /*
- * In doubt: looks who has spoken, and trusts the pools of which all has been heard,
- * some of them after the key `at`, which is moved on.  `ret_more`: call again soon.
+ * In doubt: looks who has spoken, and trusts the next pools of which all has been heard.
+ * `ret_more`: call again soon.
  */
 MUST_CHECK bool store_learn_step(struct db *db, const struct peers *peers, int64_t learn_ms,
-                                 struct window_key *at, bool *ret_more, struct err *e);
+                                 struct learn_round *round, bool *ret_more, struct err *e);
 
 /*
  * An operator knows better: what the database says now is taken for the truth with the

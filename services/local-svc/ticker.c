@@ -107,7 +107,7 @@ static bool learn(struct local_app *app, int64_t *next_ms, struct err *e)
 {
     bool more = false;
 
-    if (!store_learn_step(app->db, &app->peers, app->config.learn_ms, &app->learning_at, &more, e))
+    if (!store_learn_step(app->db, &app->peers, app->config.learn_ms, &app->learning, &more, e))
         return false;
     if (more)
         *next_ms = 0;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -264,6 +266,56 @@ Test(local_learn, a_process_does_not_strike_itself_off)
     pg_exec(pg_conninfo_of(a.d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
     look(&a);
     cr_expect_eq(writers(&a), 1);
+}
+
+/* What this process logs from now on. */
+static int capture(void)
+{
+    int pair[2];
+
+    cr_assert(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0);
+    cr_assert(dup2(pair[0], STDERR_FILENO) >= 0);
+    (void)close(pair[0]);
+    return pair[1];
+}
+
+static int64_t count_lines(int fd, const char *with)
+{
+    char line[2048];
+    int64_t found = 0;
+    ssize_t len = 0;
+
+    while ((len = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT)) >= 0) {
+        line[len] = '\0';
+        found += strstr(line, with) != NULL;
+    }
+    return found;
+}
+
+/* It holds units of which no other data centre has said that it sent them. */
+Test(local_learn, that_a_window_stays_in_doubt_though_all_have_spoken_is_logged_now_and_then)
+{
+    auto_alone struct alone a = {0};
+    const struct peers none = {0};
+    struct learn_round round = {0};
+    bool more = false;
+    struct err e = {0};
+
+    arrive(&a);
+    pg_exec(pg_conninfo_of(a.d),
+            "INSERT INTO local.pool (cap, home, starts_at, ends_at, state, paused, version,"
+            "       topup_ppm, slice_max_ppm, autonomy_ms, requested, requested_max, granted,"
+            "       in_doubt)"
+            "VALUES ('ad', 'elsewhere', '2020-01-01Z', '2090-01-01Z', 'open', false, 1,"
+            "        100000, 100000, 0, 1000, 1000, 400, true)");
+    pg_exec(pg_conninfo_of(a.d),
+            "UPDATE local.dc SET in_doubt = true, is_lost = true, has_heard = true");
+
+    int log = capture();
+    for (int i = 0; i < 2; i++)
+        cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
+    cr_expect_eq(count_lines(log, "learning.refused windows=1 cap=ad "), 1);
+    cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.pool WHERE in_doubt"), 1);
 }
 
 /* Until the table is there, nobody can look: whoever looks locks the row first. */
