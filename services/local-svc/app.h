@@ -25,6 +25,7 @@ struct local_app {
     struct watch *rows;                  /* of rows, for who tells other data centres */
     atomic_int_least64_t active_servers; /* seen lately; at least 1 */
     struct learn_round learning;         /* the ticker's */
+    struct learn_others others;          /* the ticker's */
     int64_t looked_ms; /* when this process last proved to be there; the ticker's */
     int64_t
         audited_ms; /* when the last audit succeeded, or else the first was tried; the auditor's */

@@ -44,8 +44,12 @@ bool learn_found(struct learn_guard *g, int64_t heard, const char *who, const ch
 MUST_CHECK bool store_guarded(struct db *db, struct witness *witness, struct learn_guard *guard,
                               db_tx_fn *fn, void *arg, struct err *e);
 
-/* A guarded transaction that does nothing; strikes off processes that are no longer there. */
-MUST_CHECK bool store_learn_look(struct db *db, struct witness *witness, struct err *e);
+/*
+ * A guarded transaction that shows that this process is there, and strikes off those that are
+ * no longer.  `others` is kept from one look to the next; `now_ms` is of this process's clock.
+ */
+MUST_CHECK bool store_learn_look(struct db *db, struct witness *witness,
+                                 struct learn_others *others, int64_t now_ms, struct err *e);
 
 /* An orderly end: this process is no witness any more. */
 MUST_CHECK bool store_learn_leave(struct db *db, struct witness *witness, struct err *e);

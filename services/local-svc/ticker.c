@@ -100,7 +100,7 @@ static bool look(struct local_app *app, int64_t *next_ms, struct err *e)
     if (!s.is_learning && app->looked_ms != 0 && now_ms - app->looked_ms < LOOK_MS)
         return true;
     app->looked_ms = now_ms;
-    return store_learn_look(app->db, app->witness, e);
+    return store_learn_look(app->db, app->witness, &app->others, now_ms, e);
 }
 
 static bool learn(struct local_app *app, int64_t *next_ms, struct err *e)

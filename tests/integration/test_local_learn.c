@@ -210,13 +210,14 @@ struct alone {
     struct pg_db *d;
     struct db *db;
     struct witness *w;
+    struct learn_others others;
 };
 
-static void look(struct alone *a)
+static void look(struct alone *a, int64_t now_ms)
 {
     struct err e = {0};
 
-    cr_assert(store_learn_look(a->db, a->w, &e), "%s", e.msg);
+    cr_assert(store_learn_look(a->db, a->w, &a->others, now_ms, &e), "%s", e.msg);
 }
 
 /* A process that is registered. */
@@ -225,7 +226,7 @@ static void arrive(struct alone *a)
     a->d = pg_fresh_db();
     a->db = database_of(a->d);
     a->w = witness_new();
-    look(a);
+    look(a, 0);
 }
 
 static void depart(struct alone *a)
@@ -251,21 +252,59 @@ Test(local_learn, a_process_that_has_left_does_nothing_and_misses_nothing)
     cr_expect_eq(writers(&a), 1);
     cr_assert(store_learn_leave(a.db, a.w, &e), "%s", e.msg);
     cr_expect_eq(writers(&a), 0);
-    cr_expect_not(store_learn_look(a.db, a.w, &e));
+    cr_expect_not(store_learn_look(a.db, a.w, &a.others, 0, &e));
     cr_expect(e.kind == ERR_UNAVAILABLE, "%s", e.msg);
     cr_expect_eq(writers(&a), 0);
     cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
 }
 
-/* Who has been idle, or whose database's clock was set forward, looks old to itself as well. */
-Test(local_learn, a_process_does_not_strike_itself_off)
+/* What others may be doing meanwhile is seen in the number of their commits. */
+static void join(struct alone *first, struct alone *ret)
+{
+    *ret = (struct alone){.db = database_of(first->d), .w = witness_new()};
+    look(ret, 0);
+    look(first, 0);
+    cr_assert_eq(writers(first), 2);
+}
+
+static void part(struct alone *a)
+{
+    witness_free(a->w);
+    db_close(a->db);
+}
+#define auto_joined __attribute__((cleanup(part)))
+
+Test(local_learn, who_commits_nothing_for_a_minute_is_struck_off_by_the_others)
 {
     auto_alone struct alone a = {0};
+    auto_joined struct alone b = {0};
 
     arrive(&a);
-    pg_exec(pg_conninfo_of(a.d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
-    look(&a);
+    join(&a, &b);
+    look(&a, WITNESS_STRUCK_MS - 1);
+    cr_expect_eq(writers(&a), 2);
+    look(&b, 0);
+    look(&a, WITNESS_STRUCK_MS);
+    cr_expect_eq(writers(&a), 2, "it has committed something");
+    look(&a, 2 * WITNESS_STRUCK_MS - 1);
+    cr_expect_eq(writers(&a), 2);
+    look(&a, 2 * WITNESS_STRUCK_MS);
     cr_expect_eq(writers(&a), 1);
+}
+
+/* Then everybody looks old, by the time at which he was there last. */
+Test(local_learn, nobody_is_struck_off_because_the_databases_clock_was_set_forward)
+{
+    auto_alone struct alone a = {0};
+    auto_joined struct alone b = {0};
+
+    arrive(&a);
+    join(&a, &b);
+    pg_exec(pg_conninfo_of(a.d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
+    look(&a, 1000);
+    cr_expect_eq(writers(&a), 2);
+    look(&b, 1000);
+    cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
 }
 
 /* What this process logs from now on. */
