@@ -1,5 +1,7 @@
 #include "common/domain/learn.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/num.h"
 
@@ -36,6 +38,26 @@ int64_t learn_next_incarnation(int64_t known, int64_t heard, uint64_t random)
 bool learn_is_in_reach(int64_t incarnation, int64_t known, int64_t lives)
 {
     return (incarnation >> RANDOM_BITS) - (known >> RANDOM_BITS) <= lives;
+}
+
+/* Since when its commits stand still. */
+static int64_t still_since_ms(const struct learn_others *known, const struct learn_other *o,
+                              int64_t now_ms)
+{
+    for (size_t i = 0; i < known->count; i++)
+        if (strcmp(known->all[i].process, o->process) == 0 && known->all[i].commits == o->commits)
+            return known->all[i].since_ms;
+    return now_ms;
+}
+
+void learn_see_others(struct learn_others *known, const struct learn_others *seen, int64_t now_ms)
+{
+    struct learn_others after = *seen;
+
+    CHECK(seen->count <= LEARN_OTHERS_MAX);
+    for (size_t i = 0; i < after.count; i++)
+        after.all[i].since_ms = still_since_ms(known, &after.all[i], now_ms);
+    *known = after;
 }
 
 bool learn_is_intact(const struct learn_roll *r)

@@ -14,7 +14,10 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "common/base/prng.h"
 
 /* What a process knows of what it has itself committed. */
 struct learn_memory {
@@ -60,6 +63,27 @@ int64_t learn_next_incarnation(int64_t known, int64_t heard, uint64_t random);
 
 /* Can it be one that came at most so many times after `known`? */
 bool learn_is_in_reach(int64_t incarnation, int64_t known, int64_t lives);
+
+/* Another process that is registered. */
+struct learn_other {
+    char process[UUID_SIZE];
+    int64_t commits;
+    int64_t since_ms; /* it has committed nothing since then, by the clock of who looks */
+};
+
+#define LEARN_OTHERS_MAX 64
+
+struct learn_others {
+    size_t count;
+    struct learn_other all[LEARN_OTHERS_MAX];
+};
+
+/*
+ * `seen` are those that there are now; `known`, those that were seen before, become these.
+ * Every process commits now and then, and one whose commits stand still is gone.  Not by the
+ * database's clock, which may be set forward.
+ */
+void learn_see_others(struct learn_others *known, const struct learn_others *seen, int64_t now_ms);
 
 /* Who has spoken in this incarnation, of those that could know more than the database. */
 struct learn_roll {

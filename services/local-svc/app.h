@@ -10,6 +10,7 @@
 #include "services/local-svc/config.h"
 #include "services/local-svc/local_metrics.h"
 #include "services/local-svc/peers.h"
+#include "services/local-svc/store_learn.h"
 #include "services/local-svc/watch.h"
 #include "services/local-svc/witness.h"
 
@@ -23,7 +24,8 @@ struct local_app {
     struct watch *watch;                 /* of windows, for servers */
     struct watch *rows;                  /* of rows, for who tells other data centres */
     atomic_int_least64_t active_servers; /* seen lately; at least 1 */
-    struct window_key learning_at;       /* where the next step of learning goes on; the ticker's */
+    struct learn_round learning;         /* the ticker's */
+    struct learn_others others;          /* the ticker's */
     int64_t looked_ms; /* when this process last proved to be there; the ticker's */
     int64_t
         audited_ms; /* when the last audit succeeded, or else the first was tried; the auditor's */

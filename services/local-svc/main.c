@@ -21,7 +21,7 @@ static void show_doubt(const struct local_app *app, struct buf *out)
 
     if (!store_learn_status(app->db, &s, &e))
         buf_printf(out, "learning: %s\n", e.msg);
-    else if (!s.in_doubt)
+    else if (!s.is_learning)
         buf_printf(out, "learning: no\n");
     else
         buf_printf(out,

@@ -36,7 +36,7 @@ static bool lock_doubt(struct db_conn *c, struct learn_guard *guard, struct err 
  * its grants: the one that was open when the database went back, or the next.
  * Whoever holds something of it has to say so again.
  */
-static bool doubt(struct db_conn *c, const struct announcement *a, const struct learn_guard *guard,
+static bool doubt(struct db_conn *c, const struct announcement *a, struct learn_guard *guard,
                   struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -49,12 +49,13 @@ static bool doubt(struct db_conn *c, const struct announcement *a, const struct 
                   "                      AND o.starts_at < p.starts_at)",
                   DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms)), &rows, e))
         return false;
-    int64_t next = learn_next_incarnation(guard->incarnation, /* heard= */ 0, prng_entropy());
-    return db_affected(rows) == 0 ||
-           db_query(c,
+    if (db_affected(rows) == 0)
+        return true;
+    guard->incarnation = learn_next_incarnation(guard->incarnation, /* heard= */ 0, prng_entropy());
+    return db_query(c,
                     "UPDATE local.dc SET incarnation = $1, has_heard = false,"
                     "       is_overruled = false, since = clock_timestamp()",
-                    DB_ARGS(db_i64(next)), NULL, e);
+                    DB_ARGS(db_i64(guard->incarnation)), NULL, e);
 }
 
 /* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */

@@ -9,7 +9,7 @@
 /* How often one transaction begins anew because somebody else found something, too. */
 #define TRIES_MAX 5
 
-enum step { STEP_DONE, STEP_REGISTER, STEP_BEGIN };
+enum step { STEP_DONE, STEP_REGISTER, STEP_BEGIN, STEP_AGAIN };
 
 struct guarded_tx {
     struct witness *witness;
@@ -83,7 +83,11 @@ static bool look_locked(struct db_conn *c, struct witness *w, struct look *ret, 
 
 /* ---- a guarded transaction */
 
-/* This process has found all that it ever committed. */
+/*
+ * This process has found all that it ever committed.  And no doubt began between the look and
+ * the locks: what was read of it on the way is true of the pools, which cannot come into doubt
+ * while they are locked.
+ */
 static bool count_commit(struct db_conn *c, struct guarded_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -91,12 +95,15 @@ static bool count_commit(struct db_conn *c, struct guarded_tx *tx, struct err *e
     if (!db_query(c,
                   "UPDATE local.writer SET commits = commits + 1, agreed_in = $2,"
                   "       seen_at = clock_timestamp()"
-                  " WHERE process = $1::uuid RETURNING commits",
+                  " WHERE process = $1::uuid AND (SELECT incarnation FROM local.dc) = $2"
+                  " RETURNING commits",
                   DB_ARGS(db_text(witness_process(tx->witness)), db_i64(tx->guard->incarnation)),
                   &rows, e))
         return false;
-    if (db_count(rows) != 1)
-        return err_set(e, ERR_UNAVAILABLE, "this process was just struck off; say it again");
+    if (db_count(rows) != 1) {
+        tx->step = STEP_AGAIN;
+        return err_set(e, ERR_UNAVAILABLE, "doubt has just begun; say it again");
+    }
     tx->commits = db_get_i64(rows, 0, 0);
     return true;
 }
@@ -192,7 +199,7 @@ static void decide(struct begin_tx *tx, const struct learn_memory *m, const stru
         (void)snprintf(tx->reason, sizeof(tx->reason), "%s",
                        tx->verdict == LEARN_FORGOTTEN
                            ? "transactions that were acknowledged are not there"
-                           : "another server, timeline or start of the database");
+                           : LEARN_OTHER_LIFE);
 }
 
 static bool raise_incarnation(struct db_conn *c, struct begin_tx *tx, struct err *e)
@@ -279,7 +286,9 @@ bool store_guarded(struct db *db, struct witness *witness, struct learn_guard *g
         }
         if (tx.step == STEP_DONE)
             return false;
-        if (tx.step == STEP_REGISTER ? !enlist(db, witness, e) : !begin(db, witness, guard, e))
+        if (tx.step == STEP_REGISTER && !enlist(db, witness, e))
+            return false;
+        if (tx.step == STEP_BEGIN && !begin(db, witness, guard, e))
             return false;
     }
     return false; /* with the last error, which says: again */
@@ -287,23 +296,64 @@ bool store_guarded(struct db *db, struct witness *witness, struct learn_guard *g
 
 /* ---- now and then */
 
-/* Not ourselves, whose own time is only written at the end of this transaction. */
-static bool strike_off(struct db_conn *c, void *arg, struct err *e)
-{
-    const struct witness *w = arg;
+struct look_tx {
+    const struct witness *witness;
+    struct learn_others *others;
+    int64_t now_ms;
+};
 
-    return db_query(c,
-                    "DELETE FROM local.writer"
-                    " WHERE seen_at < clock_timestamp() - $1 * interval '1 millisecond'"
-                    "   AND process <> $2::uuid AND NOT (SELECT in_doubt FROM local.dc)",
-                    DB_ARGS(db_i64(WITNESS_STRUCK_MS), db_text(witness_process(w))), NULL, e);
+static bool see_others(struct db_conn *c, const struct look_tx *tx, struct err *e)
+{
+    auto_rows struct db_rows *rows = NULL;
+    struct learn_others seen = {0};
+
+    if (!db_query(c,
+                  "SELECT process, commits FROM local.writer WHERE process <> $1::uuid"
+                  " ORDER BY process LIMIT $2",
+                  DB_ARGS(db_text(witness_process(tx->witness)), db_i64(LEARN_OTHERS_MAX)), &rows,
+                  e))
+        return false;
+    seen.count = (size_t)db_count(rows);
+    for (size_t i = 0; i < seen.count; i++) {
+        (void)snprintf(seen.all[i].process, UUID_SIZE, "%s", db_get_text(rows, (int)i, 0));
+        seen.all[i].commits = db_get_i64(rows, (int)i, 1);
+    }
+    learn_see_others(tx->others, &seen, tx->now_ms);
+    return true;
 }
 
-bool store_learn_look(struct db *db, struct witness *witness, struct err *e)
+/* Unless it has committed meanwhile after all. */
+static bool strike_off(struct db_conn *c, const struct learn_other *o, struct err *e)
+{
+    return db_query(c,
+                    "DELETE FROM local.writer"
+                    " WHERE process = $1::uuid AND commits = $2"
+                    "   AND NOT (SELECT in_doubt FROM local.dc)",
+                    DB_ARGS(db_text(o->process), db_i64(o->commits)), NULL, e);
+}
+
+static bool look_tx(struct db_conn *c, void *arg, struct err *e)
+{
+    const struct look_tx *tx = arg;
+
+    if (!see_others(c, tx, e))
+        return false;
+    for (size_t i = 0; i < tx->others->count; i++) {
+        const struct learn_other *o = &tx->others->all[i];
+
+        if (tx->now_ms - o->since_ms >= WITNESS_STRUCK_MS && !strike_off(c, o, e))
+            return false;
+    }
+    return true;
+}
+
+bool store_learn_look(struct db *db, struct witness *witness, struct learn_others *others,
+                      int64_t now_ms, struct err *e)
 {
     struct learn_guard guard;
+    struct look_tx tx = {.witness = witness, .others = others, .now_ms = now_ms};
 
-    return store_guarded(db, witness, &guard, strike_off, witness, e);
+    return store_guarded(db, witness, &guard, look_tx, &tx, e);
 }
 
 static bool leave_tx(struct db_conn *c, void *arg, struct err *e)

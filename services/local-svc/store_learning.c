@@ -5,16 +5,20 @@
 
 #include "common/base/check.h"
 #include "common/base/cleanup.h"
+#include "common/base/clk.h"
 #include "common/base/log.h"
 #include "services/local-svc/store_rows.h"
 #include "services/local-svc/trading.h"
 
+#define REPORT_EVERY_MS 60000 /* of pools that stay in doubt though all have spoken */
+
 struct step_tx {
     const struct peers *peers;
     int64_t learn_ms;
-    struct window_key *at;
+    struct learn_round *round;
     bool in_doubt, is_intact, is_overruled, has_heard, has_just_heard, is_over;
-    int64_t trusted;
+    int64_t trusted, refused;
+    const struct store_pool *refused_first;
     size_t count;
     struct store_pool *pools; /* LEARN_POOLS_MAX */
     struct store_peer *rows;
@@ -84,13 +88,13 @@ static bool find_pools(struct db_conn *c, struct step_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
 
-    if (!db_query(
-            c,
-            "SELECT cap, calendar.to_ms(starts_at) FROM local.pool"
-            " WHERE in_doubt AND (cap, starts_at) > ($1, calendar.from_ms($2))"
-            " ORDER BY cap, starts_at LIMIT $3",
-            DB_ARGS(db_text(tx->at->cap), db_i64(tx->at->starts_at_ms), db_i64(LEARN_POOLS_MAX)),
-            &rows, e))
+    if (!db_query(c,
+                  "SELECT cap, calendar.to_ms(starts_at) FROM local.pool"
+                  " WHERE in_doubt AND (cap, starts_at) > ($1, calendar.from_ms($2))"
+                  " ORDER BY cap, starts_at LIMIT $3",
+                  DB_ARGS(db_text(tx->round->at.cap), db_i64(tx->round->at.starts_at_ms),
+                          db_i64(LEARN_POOLS_MAX)),
+                  &rows, e))
         return false;
     tx->count = (size_t)db_count(rows);
     for (size_t i = 0; i < tx->count; i++) {
@@ -106,8 +110,11 @@ static void trust(struct step_tx *tx, struct store_pool *p)
     if (!pool_is_sound(&p->pool))
         return;
     p->pool = pool_trust(&p->pool);
-    if (p->pool.in_doubt)
+    if (p->pool.in_doubt) {
+        if (tx->refused++ == 0)
+            tx->refused_first = p;
         return;
+    }
     p->is_changed = true;
     p->news = p->state < INTERVAL_CLOSING ? POOL_NEWS_RECALL : POOL_NO_NEWS;
     tx->trusted++;
@@ -154,7 +161,7 @@ static bool step_tx(struct db_conn *c, void *arg, struct err *e)
     struct step_tx *tx = arg;
     struct learn_roll roll = {0};
 
-    tx->trusted = 0;
+    tx->trusted = tx->refused = 0;
     tx->is_over = tx->has_just_heard = false;
     if (!is_in_doubt(c, &tx->in_doubt, e))
         return false;
@@ -173,6 +180,24 @@ static bool step_tx(struct db_conn *c, void *arg, struct err *e)
     return !may_end || end_if_over(c, tx, e);
 }
 
+/* Until it is told of a raise that was forgotten, or of what another data centre sent. */
+static void report_refused(const struct step_tx *tx)
+{
+    const int64_t now_ms = clk_now_ms(), reported_ms = tx->round->reported_ms;
+    const struct store_pool *p = tx->refused_first;
+
+    if (tx->refused == 0 || (reported_ms != 0 && now_ms - reported_ms < REPORT_EVERY_MS))
+        return;
+    tx->round->reported_ms = now_ms;
+    log_event(LOG_ERROR, "learning.refused", log_i64("windows", tx->refused),
+              log_str("cap", p->key.cap), log_i64("starts_at_ms", p->key.starts_at_ms),
+              log_i64("home", p->pool.home), log_i64("minted", p->pool.minted),
+              log_i64("burned", p->pool.burned), log_i64("received", p->pool.received),
+              log_i64("sent", p->pool.sent), log_i64("granted", p->pool.granted),
+              log_i64("returned", p->pool.returned), log_i64("total_max", p->pool.requested_max),
+              log_i64("will_retry", 1));
+}
+
 static void report(const struct step_tx *tx)
 {
     if (tx->has_just_heard)
@@ -186,16 +211,17 @@ static void report(const struct step_tx *tx)
 /* The next page, or the first one again. */
 static void move_on(const struct step_tx *tx)
 {
-    *tx->at = tx->count == LEARN_POOLS_MAX ? tx->pools[tx->count - 1].key : (struct window_key){0};
+    tx->round->at =
+        tx->count == LEARN_POOLS_MAX ? tx->pools[tx->count - 1].key : (struct window_key){0};
 }
 
 bool store_learn_step(struct db *db, const struct peers *peers, int64_t learn_ms,
-                      struct window_key *at, bool *ret_more, struct err *e)
+                      struct learn_round *round, bool *ret_more, struct err *e)
 {
     auto_free struct store_pool *pools = calloc(LEARN_POOLS_MAX, sizeof(*pools));
     auto_free struct store_peer *rows = calloc(LEARN_POOLS_MAX * (peers->count + 1), sizeof(*rows));
     struct step_tx tx = {
-        .peers = peers, .learn_ms = learn_ms, .at = at, .pools = pools, .rows = rows};
+        .peers = peers, .learn_ms = learn_ms, .round = round, .pools = pools, .rows = rows};
 
     CHECK(pools != NULL && rows != NULL);
     if (!store_tx(db, step_tx, &tx, e))
@@ -205,6 +231,7 @@ bool store_learn_step(struct db *db, const struct peers *peers, int64_t learn_ms
         return true;
     }
     report(&tx);
+    report_refused(&tx);
     move_on(&tx);
     *ret_more = tx.has_heard && tx.count == LEARN_POOLS_MAX;
     return true;
@@ -262,20 +289,22 @@ static bool status_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
     if (db_count(rows) != 1)
         return err_set(e, ERR_INTERNAL, "local.dc has not one row");
+    bool in_doubt = db_get_bool(rows, 0, 0), is_other_life = !db_get_bool(rows, 0, 11);
     *tx->ret = (struct learn_status){
-        .in_doubt = db_get_bool(rows, 0, 0),
+        .is_learning = in_doubt || is_other_life,
+        .in_doubt = in_doubt,
         .is_lost = db_get_bool(rows, 0, 1),
         .has_heard = db_get_bool(rows, 0, 2),
         .incarnation = db_get_i64(rows, 0, 3),
-        .for_ms = db_get_i64(rows, 0, 4),
+        .for_ms = in_doubt ? db_get_i64(rows, 0, 4) : 0,
         .pools = db_get_i64(rows, 0, 6),
         .units = db_get_i64(rows, 0, 7),
         .ends_in_ms = db_get_i64(rows, 0, 8),
         .silent = db_get_i64(rows, 0, 9),
         .is_overruled = db_get_bool(rows, 0, 10),
-        .is_same_life = db_get_bool(rows, 0, 11),
     };
-    (void)snprintf(tx->ret->reason, sizeof(tx->ret->reason), "%s", db_get_text(rows, 0, 5));
+    (void)snprintf(tx->ret->reason, sizeof(tx->ret->reason), "%s",
+                   is_other_life && !in_doubt ? LEARN_OTHER_LIFE : db_get_text(rows, 0, 5));
     return true;
 }
 

@@ -94,20 +94,20 @@ static bool look(struct local_app *app, int64_t *next_ms, struct err *e)
     (void)next_ms;
     if (!store_learn_status(app->db, &s, e))
         return false;
-    metric_put(app->metrics.learning, s.in_doubt);
+    metric_put(app->metrics.learning, s.is_learning);
     metric_put(app->metrics.frozen_pools, s.pools);
     metric_put(app->metrics.frozen_units, s.units);
-    if (!s.in_doubt && s.is_same_life && app->looked_ms != 0 && now_ms - app->looked_ms < LOOK_MS)
+    if (!s.is_learning && app->looked_ms != 0 && now_ms - app->looked_ms < LOOK_MS)
         return true;
     app->looked_ms = now_ms;
-    return store_learn_look(app->db, app->witness, e);
+    return store_learn_look(app->db, app->witness, &app->others, now_ms, e);
 }
 
 static bool learn(struct local_app *app, int64_t *next_ms, struct err *e)
 {
     bool more = false;
 
-    if (!store_learn_step(app->db, &app->peers, app->config.learn_ms, &app->learning_at, &more, e))
+    if (!store_learn_step(app->db, &app->peers, app->config.learn_ms, &app->learning, &more, e))
         return false;
     if (more)
         *next_ms = 0;

@@ -37,5 +37,5 @@ bool witness_has_left(struct witness *w);
 /* Others have struck this process off: it registers again. */
 void witness_forget(struct witness *w);
 
-/* Others strike off who is not heard for so long; who was away for half of it knows nothing. */
+/* Others strike off who commits nothing for so long; who was away for half of it knows nothing. */
 #define WITNESS_STRUCK_MS 60000

@@ -3,9 +3,12 @@
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -203,41 +206,214 @@ static struct db *database_of(struct pg_db *d)
     return db;
 }
 
-static int64_t writers(struct pg_db *d)
+struct alone {
+    struct pg_db *d;
+    struct db *db;
+    struct witness *w;
+    struct learn_others others;
+};
+
+static void look(struct alone *a, int64_t now_ms)
 {
-    return pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM local.writer");
+    struct err e = {0};
+
+    cr_assert(store_learn_look(a->db, a->w, &a->others, now_ms, &e), "%s", e.msg);
+}
+
+/* A process that is registered. */
+static void arrive(struct alone *a)
+{
+    a->d = pg_fresh_db();
+    a->db = database_of(a->d);
+    a->w = witness_new();
+    look(a, 0);
+}
+
+static void depart(struct alone *a)
+{
+    witness_free(a->w);
+    db_close(a->db);
+    pg_db_free(a->d);
+}
+#define auto_alone __attribute__((cleanup(depart)))
+
+static int64_t writers(struct alone *a)
+{
+    return pg_i64(pg_conninfo_of(a->d), "SELECT count(*) FROM local.writer");
 }
 
 /* A request that comes while it ends finds that it is not on the list: that is no loss. */
 Test(local_learn, a_process_that_has_left_does_nothing_and_misses_nothing)
 {
-    auto_pg_db struct pg_db *d = pg_fresh_db();
-    auto_db struct db *db = database_of(d);
-    auto_witness struct witness *w = witness_new();
+    auto_alone struct alone a = {0};
     struct err e = {0};
 
-    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
-    cr_expect_eq(writers(d), 1);
-    cr_assert(store_learn_leave(db, w, &e), "%s", e.msg);
-    cr_expect_eq(writers(d), 0);
-    cr_expect_not(store_learn_look(db, w, &e));
+    arrive(&a);
+    cr_expect_eq(writers(&a), 1);
+    cr_assert(store_learn_leave(a.db, a.w, &e), "%s", e.msg);
+    cr_expect_eq(writers(&a), 0);
+    cr_expect_not(store_learn_look(a.db, a.w, &a.others, 0, &e));
     cr_expect(e.kind == ERR_UNAVAILABLE, "%s", e.msg);
-    cr_expect_eq(writers(d), 0);
-    cr_expect_eq(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
+    cr_expect_eq(writers(&a), 0);
+    cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
 }
 
-/* Who has been idle, or whose database's clock was set forward, looks old to itself as well. */
-Test(local_learn, a_process_does_not_strike_itself_off)
+/* What others may be doing meanwhile is seen in the number of their commits. */
+static void join(struct alone *first, struct alone *ret)
 {
-    auto_pg_db struct pg_db *d = pg_fresh_db();
-    auto_db struct db *db = database_of(d);
-    auto_witness struct witness *w = witness_new();
+    *ret = (struct alone){.db = database_of(first->d), .w = witness_new()};
+    look(ret, 0);
+    look(first, 0);
+    cr_assert_eq(writers(first), 2);
+}
+
+static void part(struct alone *a)
+{
+    witness_free(a->w);
+    db_close(a->db);
+}
+#define auto_joined __attribute__((cleanup(part)))
+
+Test(local_learn, who_commits_nothing_for_a_minute_is_struck_off_by_the_others)
+{
+    auto_alone struct alone a = {0};
+    auto_joined struct alone b = {0};
+
+    arrive(&a);
+    join(&a, &b);
+    look(&a, WITNESS_STRUCK_MS - 1);
+    cr_expect_eq(writers(&a), 2);
+    look(&b, 0);
+    look(&a, WITNESS_STRUCK_MS);
+    cr_expect_eq(writers(&a), 2, "it has committed something");
+    look(&a, 2 * WITNESS_STRUCK_MS - 1);
+    cr_expect_eq(writers(&a), 2);
+    look(&a, 2 * WITNESS_STRUCK_MS);
+    cr_expect_eq(writers(&a), 1);
+}
+
+/* Then everybody looks old, by the time at which he was there last. */
+Test(local_learn, nobody_is_struck_off_because_the_databases_clock_was_set_forward)
+{
+    auto_alone struct alone a = {0};
+    auto_joined struct alone b = {0};
+
+    arrive(&a);
+    join(&a, &b);
+    pg_exec(pg_conninfo_of(a.d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
+    look(&a, 1000);
+    cr_expect_eq(writers(&a), 2);
+    look(&b, 1000);
+    cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.dc WHERE in_doubt"), 0);
+}
+
+/* What this process logs from now on. */
+static int capture(void)
+{
+    int pair[2];
+
+    cr_assert(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0);
+    cr_assert(dup2(pair[0], STDERR_FILENO) >= 0);
+    (void)close(pair[0]);
+    return pair[1];
+}
+
+static int64_t count_lines(int fd, const char *with)
+{
+    char line[2048];
+    int64_t found = 0;
+    ssize_t len = 0;
+
+    while ((len = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT)) >= 0) {
+        line[len] = '\0';
+        found += strstr(line, with) != NULL;
+    }
+    return found;
+}
+
+/* It holds units of which no other data centre has said that it sent them. */
+Test(local_learn, that_a_window_stays_in_doubt_though_all_have_spoken_is_logged_now_and_then)
+{
+    auto_alone struct alone a = {0};
+    const struct peers none = {0};
+    struct learn_round round = {0};
+    bool more = false;
     struct err e = {0};
 
-    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
-    pg_exec(pg_conninfo_of(d), "UPDATE local.writer SET seen_at = now() - interval '1 hour'");
-    cr_assert(store_learn_look(db, w, &e), "%s", e.msg);
-    cr_expect_eq(writers(d), 1);
+    arrive(&a);
+    pg_exec(pg_conninfo_of(a.d),
+            "INSERT INTO local.pool (cap, home, starts_at, ends_at, state, paused, version,"
+            "       topup_ppm, slice_max_ppm, autonomy_ms, requested, requested_max, granted,"
+            "       in_doubt)"
+            "VALUES ('ad', 'elsewhere', '2020-01-01Z', '2090-01-01Z', 'open', false, 1,"
+            "        100000, 100000, 0, 1000, 1000, 400, true)");
+    pg_exec(pg_conninfo_of(a.d),
+            "UPDATE local.dc SET in_doubt = true, is_lost = true, has_heard = true");
+
+    int log = capture();
+    for (int i = 0; i < 2; i++)
+        cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
+    cr_expect_eq(count_lines(log, "learning.refused windows=1 cap=ad "), 1);
+    cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.pool WHERE in_doubt"), 1);
+}
+
+/* Until the table is there, nobody can look: whoever looks locks the row first. */
+static void *keep_others_from_looking(void *conninfo)
+{
+    pg_exec(conninfo, "DO $$ BEGIN"
+                      "  PERFORM FROM local.dc FOR KEY SHARE;"
+                      "  PERFORM pg_advisory_xact_lock(1);"
+                      "  FOR i IN 1..3000 LOOP"
+                      "      EXIT WHEN to_regclass('now_look') IS NOT NULL;"
+                      "      PERFORM pg_sleep(0.01);"
+                      "  END LOOP;"
+                      "END $$");
+    return NULL;
+}
+
+static bool holds_its_locks(void *conninfo)
+{
+    return pg_i64(conninfo, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                            "   AND database = (SELECT oid FROM pg_database"
+                            "                    WHERE datname = current_database())") > 0;
+}
+
+static bool metric_says_so(void *client)
+{
+    return local_metric(client, "volumecap_learning") == 1;
+}
+
+static bool is_said_to_operators(struct client *c)
+{
+    const struct call call = {.method = "GET", .path = "/readyz?verbose"};
+    struct answer answer = {0};
+    struct err e = {0};
+
+    cr_assert(client_call(c, &call, &answer, &e), "%s", e.msg);
+    return strstr(buf_text(&answer.reply->body), "learning: " LEARN_OTHER_LIFE) != NULL;
+}
+
+Test(local_learn, another_life_at_which_nobody_has_looked_yet_is_learning_wherever_it_is_said)
+{
+    auto_pg_db struct pg_db *db = pg_fresh_db();
+    auto_svc struct svc *l = local_start(pg_conninfo_of(db), alone);
+    struct client *c = svc_client(l);
+    char *conninfo = (char *)(uintptr_t)pg_conninfo_of(db);
+    pthread_t thread;
+
+    local_announce(c, "ad", &(struct announced){.version = 1, .total = 1000});
+    cr_assert_eq(pthread_create(&thread, NULL, keep_others_from_looking, conninfo), 0);
+    cr_assert(harness_await(holds_its_locks, conninfo, SOON_MS));
+    pg_exec(conninfo, "UPDATE local.dc SET life = 'another'");
+
+    cr_expect(harness_await(metric_says_so, c, SOON_MS));
+    cr_expect_eq(learning(c, "learning"), 1);
+    cr_expect(is_said_to_operators(c));
+
+    pg_exec(conninfo, "CREATE TABLE now_look ()");
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    await(c, "learning", 0);
+    cr_expect_not(is_said_to_operators(c));
 }
 
 /* ---- two data centres */
@@ -359,19 +535,63 @@ Test(local_learn, what_was_sent_to_another_is_learned_from_it_and_not_sent_twice
     cr_expect_eq(at(p.a, "minted") - at(p.a, "sent") + at(p.b, "received"), 1000);
 }
 
+/* What `from` has to tell the other, with one number changed; free() it. */
+static char *claim_of(struct svc *from, const char *to, const char *member, double value)
+{
+    auto_free char *row = row_of(from, to);
+    cJSON *changed = cJSON_Parse(row);
+
+    cJSON_SetNumberHelper(cJSON_GetObjectItemCaseSensitive(changed, member), value);
+    char *claim = cJSON_PrintUnformatted(changed);
+    cJSON_Delete(changed);
+    return claim;
+}
+
 Test(local_learn, who_echoes_what_is_not_known_to_be_sent_puts_it_in_doubt)
 {
     auto_pair struct pair p = {0};
 
     begin(&p);
     carry(&p, true);
-    auto_free char *row = row_of(p.b, "a");
-    cJSON *changed = cJSON_Parse(row);
-    cJSON_SetNumberHelper(cJSON_GetObjectItemCaseSensitive(changed, "received"), 620);
-    auto_free char *claim = cJSON_PrintUnformatted(changed);
-    cJSON_Delete(changed);
+    auto_free char *claim = claim_of(p.b, "a", "received", 620);
 
     cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
     cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
     cr_expect_eq(at(p.a, "sent"), 620);
+}
+
+/* Doubt begins in a transaction that ends as soon as somebody waits for one of its locks. */
+static void *doubt_when_awaited(void *conninfo)
+{
+    pg_exec(conninfo, "DO $$ BEGIN"
+                      "  UPDATE local.dc SET incarnation = incarnation + 1048576, in_doubt = true,"
+                      "         is_lost = true, has_heard = false, since = clock_timestamp(),"
+                      "         since_calendar = calendar.now();"
+                      "  UPDATE local.pool SET in_doubt = true;"
+                      "  PERFORM pg_advisory_xact_lock(1);"
+                      "  FOR i IN 1..3000 LOOP"
+                      "      EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE NOT granted);"
+                      "      PERFORM pg_sleep(0.01);"
+                      "  END LOOP;"
+                      "END $$");
+    return NULL;
+}
+
+/* A row that was made before it, and may be of a life of b that is over. */
+Test(local_learn, who_waits_for_a_lock_while_doubt_begins_decides_by_the_new_incarnation)
+{
+    auto_pair struct pair p = {0};
+    pthread_t doubt;
+
+    begin(&p);
+    carry(&p, true);
+    auto_free char *claim = claim_of(p.b, "a", "sent", 100);
+    char *conninfo = (char *)(uintptr_t)pg_conninfo(p.pg);
+
+    cr_assert_eq(pthread_create(&doubt, NULL, doubt_when_awaited, conninfo), 0);
+    cr_assert(harness_await(holds_its_locks, conninfo, SOON_MS));
+    cr_expect_str_eq(deliver(p.a, "b", claim), "applied");
+    cr_assert_eq(pthread_join(doubt, NULL), 0);
+    cr_expect_eq(learning(svc_client(p.a), "learning"), 1);
+    cr_expect_eq(at(p.a, "received"), 0);
 }

@@ -93,3 +93,17 @@ Test(learn, all_servers_have_spoken_when_none_is_silent_and_unknown_ones_had_tim
     cr_expect(false ==
               learn_has_heard(&(struct learn_roll){.silent = 1, .waited_ms = 10, .learn_ms = 10}));
 }
+
+Test(learn, a_process_stands_still_from_when_its_last_commit_was_first_seen)
+{
+    struct learn_others known = {0};
+
+    learn_see_others(&known, &(struct learn_others){2, {{"a", 5, 0}, {"b", 5, 0}}}, 100);
+    learn_see_others(&known, &(struct learn_others){2, {{"b", 6, 0}, {"a", 5, 0}}}, 200);
+    cr_assert(known.count == 2);
+    cr_expect(known.all[0].since_ms == 200, "b has committed something");
+    cr_expect(known.all[1].since_ms == 100);
+    learn_see_others(&known, &(struct learn_others){1, {{"b", 6, 0}}}, 300);
+    learn_see_others(&known, &(struct learn_others){1, {{"a", 5, 0}}}, 400);
+    cr_expect(known.all[0].since_ms == 400, "it has come anew");
+}
