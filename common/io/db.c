@@ -33,7 +33,7 @@ static bool command(struct db_conn *c, const char *sql, const char *tag, struct 
 {
     auto_result PGresult *result = NULL;
 
-    if (!db_conn_script(c, sql, c->answer_ms, &result, e))
+    if (!db_conn_script(c, sql, DB_ANSWER_MS, &result, e))
         return false;
     if (strcmp(PQcmdStatus(result), tag) != 0)
         return err_set(e, ERR_INTERNAL, "a statement failed and the transaction went on");

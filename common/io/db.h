@@ -151,8 +151,9 @@ bool db_is_ready(struct db *db, struct buf *out);
 /*
  * One connection for what lives and dies with its session: advisory locks.
  * It belongs to one thread and never reconnects by itself.  Each call waits
- * `answer_ms` for the database at most; whatever fails for another reason than
- * the SQL ends the session (db_session_is_open() is false then).
+ * `answer_ms` for the database at most, with all its statements; whatever fails
+ * for another reason than the SQL ends the session (db_session_is_open() is
+ * false then).
  */
 struct db_session;
 

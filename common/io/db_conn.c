@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/clk.h"
+#include "common/base/num.h"
 
 /* clang-format off */
 /* What SQLSTATEs mean to us; the first whose letters begin the state counts. */
@@ -127,7 +128,7 @@ static bool is_copy(const PGresult *r)
 /* Collects the answer to what was sent; NULL if it did not come. */
 static PGresult *collect(struct db_conn *c, int64_t timeout_ms)
 {
-    int64_t deadline_ms = clk_now_ms() + timeout_ms;
+    int64_t deadline_ms = min_i64(clk_now_ms() + timeout_ms, c->until_ms);
     auto_result PGresult *kept = NULL;
 
     while (await_result(c->pg, deadline_ms)) {
@@ -182,7 +183,7 @@ static bool prepare(struct db_conn *c, struct db_statement *s, const char *sql, 
     CHECK(c->statements_count < DB_STATEMENTS_MAX / 2);
     statement_name(c, s, name);
     int sent = PQsendPrepare(c->pg, name, sql, (int)count, params->oids);
-    if (!finish(c, sent, c->answer_ms, NULL, e))
+    if (!finish(c, sent, DB_ANSWER_MS, NULL, e))
         return false;
     *s = (struct db_statement){.sql = sql, .text = TAKE(text), .types = params->types};
     c->statements_count++;
@@ -200,7 +201,7 @@ static bool execute(struct db_conn *c, const char *sql, size_t count,
     CHECK(strcmp(s->text, sql) == 0);
     statement_name(c, s, name);
     int sent = PQsendQueryPrepared(c->pg, name, (int)count, params->values, NULL, NULL, 0);
-    return finish(c, sent, c->answer_ms, ret, e);
+    return finish(c, sent, DB_ANSWER_MS, ret, e);
 }
 
 bool db_conn_query(struct db_conn *c, const char *sql, const struct db_param *params, size_t count,
@@ -255,7 +256,7 @@ bool db_conn_new(const struct db_settings *s, struct db_conn **ret, struct err *
 
     if (!c)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    c->answer_ms = DB_ANSWER_MS;
+    c->until_ms = INT64_MAX;
     if (!db_settings_connect(s, &c->pg, e))
         return false;
     (void)PQsetNoticeReceiver(c->pg, take_notice, c);

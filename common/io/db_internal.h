@@ -63,7 +63,7 @@ struct db_statement {
 struct db_conn {
     PGconn *pg;
     int64_t generation; /* the pool's, at the time of connecting */
-    int64_t answer_ms;  /* how long a statement is waited for */
+    int64_t until_ms;   /* no answer is waited for beyond that, by clk_now_ms() */
     enum db_trouble trouble;
     bool was_warned; /* by the server, with an answer since it was last set to false */
     size_t statements_count;

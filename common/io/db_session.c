@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/clk.h"
 #include "common/base/num.h"
 
 struct db_session {
@@ -54,7 +55,7 @@ static bool is_direct(struct db_conn *c, struct err *e)
 {
     auto_result PGresult *result = NULL;
 
-    if (!db_conn_script(c, "SELECT pg_backend_pid()", c->answer_ms, &result, e))
+    if (!db_conn_script(c, "SELECT pg_backend_pid()", DB_ANSWER_MS, &result, e))
         return false;
     if (strtoll(PQgetvalue(result, 0, 0), NULL, 10) != PQbackendPID(c->pg))
         return err_set(e, ERR_INTERNAL, "a connection pooler is in between, which has no sessions");
@@ -68,8 +69,8 @@ bool db_session_open(struct db_session *s, const char *setup, struct err *e)
     CHECK(!s->conn);
     if (!db_conn_new(s->settings, &c, e))
         return false;
-    c->answer_ms = s->answer_ms;
-    if (!is_direct(c, e) || !db_conn_script(c, setup, s->answer_ms, NULL, e))
+    c->until_ms = clk_now_ms() + s->answer_ms;
+    if (!is_direct(c, e) || !db_conn_script(c, setup, DB_ANSWER_MS, NULL, e))
         return false;
     s->conn = TAKE(c);
     return true;
@@ -90,6 +91,7 @@ bool db_session_tx(struct db_session *s, db_tx_fn *fn, void *arg, struct err *e)
     if (!s->conn)
         return err_set(e, ERR_UNAVAILABLE, "database: not connected");
     s->conn->trouble = DB_TROUBLE_NONE;
+    s->conn->until_ms = clk_now_ms() + s->answer_ms;
     enum db_outcome outcome = db_run(s->conn, fn, arg, e);
     if (!db_conn_is_of_use(s->conn))
         db_session_close(s);

@@ -21,7 +21,8 @@ void options_usage(FILE *out)
         "  --json           the result as JSON\n"
         "\n"
         "Exit status: 0 all is accounted for, 1 something is not, 2 bad usage, 3 something could\n"
-        "not be read, or was not waited for.\n",
+        "not be read, or was not waited for, or no data centre knows the cap.  In the JSON, clean\n"
+        "is what status 0 says, and complete is false if something was not read.\n",
         out);
 }
 

@@ -197,7 +197,7 @@ void report_print_json(const struct report *r, FILE *out)
     struct js_writer w = {.out = &body};
 
     js_object(&w, NULL);
-    js_bool(&w, "clean", r->violations.total == 0);
+    js_bool(&w, "clean", report_status(r) == REPORT_CLEAN);
     js_bool(&w, "complete", r->problems.total == 0);
     js_i64(&w, "windows", r->windows);
     js_i64(&w, "partly_known", r->partly_known);

@@ -126,6 +126,13 @@ static void note_strangers(struct run *r)
     }
 }
 
+/* Rather a name that is misspelt than one that is in order. */
+static void note_unknown_cap(struct run *r)
+{
+    if (r->options->cap[0] != '\0' && r->report->windows == 0)
+        report_problem(r->report, "no data centre that was read knows the cap %s", r->options->cap);
+}
+
 static bool look_at_all(struct run *r)
 {
     struct window_key after = first_key(r->options), key;
@@ -141,6 +148,7 @@ static bool look_at_all(struct run *r)
         after = r->block->end;
         tell(r, "windows looked at:", r->report->windows);
     } while (!r->block->is_last && is_asked_for(r->options, &after));
+    note_unknown_cap(r);
     return true;
 }
 

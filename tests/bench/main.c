@@ -46,7 +46,8 @@ int main(int argc, char **argv)
         } else if (want(argv[i])) {
             has_named = true;
         } else {
-            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [dry] [sync] [takeover]\n");
+            fprintf(stderr, "usage: bench [--quick] [consume] [topup] [dry] [sync] [takeover]\n"
+                            "./run --help says what these are\n");
             return 2;
         }
     }

@@ -222,6 +222,11 @@ static void heal_database(struct dc *dc)
         .folder = folder, .port = port ? atoi(port + strlen("port=")) : 0, .outlives = true});
 }
 
+bool dc_database_is_running(const struct dc *dc)
+{
+    return dc_postmaster(dc) != 0;
+}
+
 void dc_crash_database(struct dc *dc)
 {
     pid_stop(dc_postmaster(dc), "postgres", SIGQUIT);

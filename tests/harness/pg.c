@@ -50,7 +50,7 @@ _Noreturn static void fail_with_log(const struct pg *pg, const char *what)
                  tail ? tail : "");
 }
 
-static void initdb(const struct pg *pg)
+static void run_initdb(const struct pg *pg)
 {
     const char *const argv[] = {PG_BIN "/initdb",
                                 "-D",
@@ -66,11 +66,31 @@ static void initdb(const struct pg *pg)
                                 "--no-sync",
                                 NULL};
     int status = 0;
-    auto_proc struct proc *p =
-        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = PG_USER});
+    /* SIGTERM: it waits for the process that it has started, and clears up. */
+    auto_proc struct proc *p = proc_start(&(struct proc_options){
+        .argv = argv, .log = pg->log, .user = PG_USER, .death_signal = SIGTERM});
 
     if (!proc_wait(p, INITDB_MS, &status) || status != 0)
         fail_with_log(pg, "initdb failed");
+}
+
+/*
+ * Ctrl-C waits for its end: a process whose files are removed while it works
+ * on them leaves its shared memory behind.
+ */
+static void initdb(const struct pg *pg)
+{
+    sigset_t late, before;
+
+    sigemptyset(&late);
+    sigaddset(&late, SIGINT);
+    sigaddset(&late, SIGTERM);
+    sigaddset(&late, SIGHUP);
+    if (pthread_sigmask(SIG_BLOCK, &late, &before) != 0)
+        harness_fail("signals cannot be blocked");
+    run_initdb(pg);
+    if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
+        harness_fail("signals cannot be let through");
 }
 
 static bool answers(void *arg)

@@ -188,6 +188,17 @@ Test(audit, the_result_comes_as_json_too)
                     "\"examples\":[],\"moving_examples\":[],\"problems\":[]}");
 }
 
+Test(audit, what_was_not_read_is_not_called_clean)
+{
+    auto_world struct world w;
+
+    start_at_rest(&w);
+    const char *const args[] = {w.urls[1], "--json", NULL};
+    cr_expect_eq(program_run(&w.program, "audit", args), INCOMPLETE, "%s", w.program.output);
+    expect_said(&w, "{\"clean\":false,\"complete\":false,\"windows\":2,");
+    expect_said(&w, "\"violations\":0,");
+}
+
 Test(audit, what_is_on_its_way_is_waited_for_and_arrives)
 {
     auto_world struct world w;
@@ -337,8 +348,19 @@ Test(audit, of_a_cap_only_its_own_windows_are_looked_at)
     expect_said(&w, "windows 1,");
     cr_expect_eq(audit(&w, "--cap", "ad"), VIOLATED, "%s", w.program.output);
     expect_said(&w, "windows 1,");
-    cr_expect_eq(audit(&w, "--cap", "nobody"), CLEAN, "%s", w.program.output);
-    expect_said(&w, "windows 0,");
+}
+
+/* A name that is misspelt must not look as if all were well. */
+Test(audit, a_cap_that_nobody_knows_is_not_accounted_for)
+{
+    auto_world struct world w;
+
+    start_at_rest(&w);
+    cr_expect_eq(audit(&w, "--cap", "coupo"), INCOMPLETE, "%s", w.program.output);
+    expect_said(&w, "incomplete: no data centre that was read knows the cap coupo\n");
+    pg_exec(pg_conninfo_of(w.dbs[1]), "UPDATE local.pool SET wanted = 1");
+    cr_expect_eq(audit(&w, "--cap", "coupo"), VIOLATED, "what is wrong is wrong: %s",
+                 w.program.output);
 }
 
 /* ---- many windows */

@@ -865,7 +865,7 @@ Test(fence, an_epoch_lasts_until_the_end_of_a_transaction_that_asked_for_it)
     struct err e;
 
     cr_assert(is_primary(&p.a));
-    cr_assert(db_session_new(pg_conninfo_of(d), 5000, &s, &e), "%s", e.msg);
+    cr_assert(db_session_new(pg_conninfo_of(d), 60000, &s, &e), "%s", e.msg);
     cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
     cr_expect_not(db_session_tx(s, hold_fence, &f, &e),
                   "the transaction of the past was committed");

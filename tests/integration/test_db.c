@@ -779,6 +779,29 @@ Test(hosts, a_session_ends_with_the_server_s_writing)
     cr_assert(pg_i64(pg_conninfo(h.second), "SELECT count(*) FROM t") > 0);
 }
 
+static bool slowly(struct db_conn *c, void *arg, struct err *e)
+{
+    (void)arg;
+    for (int i = 0; i < 5; i++)
+        if (!db_query(c, "SELECT pg_sleep(0.5)", DB_NO_ARGS, NULL, e))
+            return false;
+    return true;
+}
+
+/* Each of its statements is answered in time. */
+Test(session, a_transaction_that_is_too_slow_as_a_whole_ends_the_session)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_db_session struct db_session *s = NULL;
+    struct err e = {0};
+
+    cr_assert(db_session_new(pg_conninfo_of(d), 2000, &s, &e), "%s", e.msg);
+    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_expect_not(db_session_tx(s, slowly, NULL, &e));
+    cr_assert_not(db_session_is_open(s));
+    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+}
+
 static bool hears(struct db_listener *l, const struct pg *pg)
 {
     cr_assert(db_listener_wait(l, WAIT_MS), "a reconnect counts as a notification");

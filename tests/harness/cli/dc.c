@@ -88,6 +88,15 @@ static const char *rank_of(const struct dc *dc, enum dc_kind kind, int i)
     return dc_primary(dc, kind) == i ? ", primary" : ", standby";
 }
 
+/* Quoted, it can be given to psql. */
+static int show_database(const struct dc *dc)
+{
+    bool is_running = dc_database_is_running(dc);
+
+    printf("%-18s \"%s\" %s\n", "PostgreSQL", dc_conninfo(dc), is_running ? "running" : "dead");
+    return !is_running;
+}
+
 /* Returns how many processes are not ready. */
 static int show_dc(const struct dc *dc)
 {
@@ -101,7 +110,7 @@ static int show_dc(const struct dc *dc)
                    dc_port(dc, kind, i), (int)dc_pid(dc, kind, i), state, rank_of(dc, kind, i));
         }
     if (dc_conninfo(dc))
-        printf("%-18s %s\n", "PostgreSQL", dc_conninfo(dc));
+        missing += show_database(dc);
     printf("%-18s %s/*.log\n", "logs", dc_folder(dc));
     return missing;
 }
@@ -114,10 +123,25 @@ static int show_broker(const struct rabbit *broker)
     return !is_running;
 }
 
+/* Whoever follows README must know; how many there are. */
+static int show_taken_ports(const struct dc *dc)
+{
+    int taken = 0;
+
+    for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
+        for (int i = 0; i < dc_count(dc, kind); i++) {
+            if (dc_port(dc, kind, i) == dc_documented_port(dc, kind, i))
+                continue;
+            printf("%s%d was taken: %s has %d\n", taken++ == 0 ? "\n" : "",
+                   dc_documented_port(dc, kind, i), dc_service(kind), dc_port(dc, kind, i));
+        }
+    return taken;
+}
+
 /* Returns how much of it is not ready. */
 static int show(const struct dcs *d)
 {
-    int missing = 0;
+    int missing = 0, taken = 0;
 
     for (int i = 0; i < dcs_count(d); i++) {
         if (dcs_count(d) > 1)
@@ -126,16 +150,11 @@ static int show(const struct dcs *d)
         if (dcs_broker(d, i))
             missing += show_broker(dcs_broker(d, i));
     }
+    for (int i = 0; i < dcs_count(d); i++)
+        taken += dcs_dc(d, i) ? show_taken_ports(dcs_dc(d, i)) : 0;
+    if (taken > 0)
+        printf("README's lines have the ports on the left: put those on the right instead.\n");
     return missing;
-}
-
-static void show_taken_ports(const struct dc *dc)
-{
-    for (enum dc_kind kind = 0; kind < DC_KINDS; kind++)
-        for (int i = 0; i < dc_count(dc, kind); i++)
-            if (dc_port(dc, kind, i) != dc_documented_port(dc, kind, i))
-                printf("%d is taken; %s uses %d\n", dc_documented_port(dc, kind, i),
-                       dc_name(dc, kind, i), dc_port(dc, kind, i));
 }
 
 /* With several, what is defined in the first is spent in the last. */
@@ -186,16 +205,13 @@ static struct dcs *start(const struct arguments *a)
         fprintf(stderr, "dc: %s holds something else than a data centre: remove it\n", a->folder);
         return NULL;
     }
-    struct dcs *d =
-        dcs_start(&(struct dcs_options){.count = (int)a->dcs,
-                                        .folder = a->folder,
-                                        .outlives = true,
-                                        .each = {.servers = a->servers ? (int)a->servers : SERVERS,
-                                                 .standby = a->standby,
-                                                 .documented_ports = true}});
-    for (int i = 0; i < dcs_count(d); i++)
-        show_taken_ports(dcs_dc(d, i));
-    return d;
+    return dcs_start(
+        &(struct dcs_options){.count = (int)a->dcs,
+                              .folder = a->folder,
+                              .outlives = true,
+                              .each = {.servers = a->servers ? (int)a->servers : SERVERS,
+                                       .standby = a->standby,
+                                       .documented_ports = true}});
 }
 
 static void say_ignored(const char *option, int64_t asked, int is)
@@ -316,7 +332,10 @@ static int locals(const struct arguments *a)
 
     if (!d || !dcs_is_complete(d)) {
         dcs_forget(d);
-        fprintf(stderr, "dc: nothing is up\n");
+        fprintf(stderr,
+                "nothing is up: ./run up starts a data centre.  To audit others, name each, and "
+                "where its local-svc answers:\n"
+                "  ./run audit east=http://127.0.0.1:8083 west=http://127.0.0.1:9083\n");
         return 1;
     }
     for (int i = 0; i < dcs_count(d); i++) {
