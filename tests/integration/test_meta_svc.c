@@ -895,11 +895,6 @@ static const struct peer_row {
     {"a revision twice", THEIRS,
      SENT("0", "1", SENT_CAP("dc2", "1", "\"total\":1") "," SENT_CAP("dc2", "1", "\"total\":1")),
      "/definitions/1/revision"},
-    {"no total", THEIRS, SENT("0", "1", SENT_CAP("dc2", "1", "\"paused\":false")),
-     "/definitions/0/total"},
-    {"an end before the start", THEIRS,
-     SENT("0", "1", SENT_CAP("dc2", "1", "\"total\":1,\"autonomy_ms\":-1")),
-     "/definitions/0/autonomy_ms"},
     {"revisions that go back", THEIRS, SENT("2", "1", ""), "/to_revision"},
     {"no definitions", THEIRS, "{\"from_revision\":0,\"to_revision\":1}", "/definitions"},
     {"ourselves", "/peers/dc1/definitions", SENT("0", "1", ""), NULL},
@@ -922,6 +917,66 @@ Test(meta_peers, what_a_peer_must_not_say_is_refused_and_changes_nothing)
     (void)at(&one, 400, "GET", "/definitions?limit=0", NULL);
     (void)at(&one, 400, "GET", "/definitions?wait_ms=30001", NULL);
     (void)at(&one, 400, "GET", "/definitions?since=-1", NULL);
+}
+
+/* A definition of dc2. */
+#define THEIR_CAP(id, revision, version, rest)                                                     \
+    "{\"id\":\"" id "\",\"revision\":" revision ",\"version\":" version ",\"deleted\":false,"      \
+    "\"home\":\"dc2\",\"created_at\":\"2026-11-01T00:00:00Z\","                                    \
+    "\"changed_at\":\"2026-11-01T00:00:00Z\",\"starts_at\":\"2026-11-01T00:00:00Z\","              \
+    "\"ends_at\":\"2027-01-01T00:00:00Z\",\"interval\":\"day\"" rest "}"
+#define TOTAL ",\"total\":1"
+
+static const struct unread_row {
+    const char *name, *definition;
+} unread_rows[] = {
+    {"a member that we do not know", THEIR_CAP("b", "2", "1", TOTAL ",\"surprise\":1")},
+    {"no total", THEIR_CAP("b", "2", "1", "")},
+    {"a value out of range", THEIR_CAP("b", "2", "1", TOTAL ",\"autonomy_ms\":-1")},
+    {"an id that is none", THEIR_CAP("b b", "2", "1", TOTAL)},
+    {"a version that leaves no room", THEIR_CAP("b", "2", "1099511627777", TOTAL)},
+    {"no object", "7"},
+};
+
+Test(meta_peers, a_definition_that_cannot_be_read_holds_up_no_other)
+{
+    for (size_t i = 0; i < COUNT(unread_rows); i++) {
+        auto_world struct world one = world_new("dc1", NOON);
+        const struct unread_row *r = &unread_rows[i];
+        char batch[4096];
+
+        (void)snprintf(
+            batch, sizeof(batch),
+            SENT("0", "3", THEIR_CAP("a", "1", "1", TOTAL) ",%s," THEIR_CAP("c", "3", "1", TOTAL)),
+            r->definition);
+        struct answer a = at(&one, 200, "PUT", THEIRS, batch);
+        cr_expect(member(a.json, "applied_revision")->valueint == 3, "%s", r->name);
+        auto_free char *ids =
+            pg_text(pg_conninfo_of(one.pg), "SELECT string_agg(id, ' ' ORDER BY id) FROM meta.cap");
+        cr_expect_str_eq(ids, "a c", "%s: %s", r->name, ids);
+        a = at(&one, 200, "GET", "/metrics", NULL);
+        cr_expect(strstr(buf_text(&a.reply->body),
+                         "volumecap_definitions_received_total{outcome=\"unread\"} 1\n") != NULL,
+                  "%s", r->name);
+        /* It is told again, and can be read by now. */
+        (void)at(&one, 200, "PUT", THEIRS, SENT("0", "3", THEIR_CAP("b", "2", "1", TOTAL)));
+        (void)at(&one, 200, "GET", "/caps/b", NULL);
+    }
+}
+
+/* What interval-svc is told has the sum of all versions of the id, and must be a number for it. */
+Test(meta_peers, a_version_of_another_home_leaves_room_for_ours)
+{
+    auto_world struct world one = world_new("dc1", NOON);
+
+    create(&one, "/caps/a", CAP());
+    (void)at(&one, 200, "PUT", THEIRS,
+             SENT("0", "1", THEIR_CAP("a", "1", "9007199254740991", TOTAL)));
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.cap") == 1);
+    (void)at(&one, 200, "PUT", THEIRS, SENT("0", "1", THEIR_CAP("a", "1", "1099511627776", TOTAL)));
+    cr_expect(pg_i64(pg_conninfo_of(one.pg),
+                     "SELECT (body::json ->> 'version')::bigint FROM meta.outbox") ==
+              INT64_C(1099511627778));
 }
 
 struct waiting {
