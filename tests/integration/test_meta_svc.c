@@ -180,6 +180,45 @@ Test(meta_svc, conditions_decide)
     expect_version(&a, 2);
 }
 
+static const struct advice_row {
+    const char *name, *method, *path, *header;
+    int status;
+    const char *advice;
+} advice_rows[] = {
+    {"changing what is not there", "PUT", "/caps/b", "If-Match: *", 412,
+     "there is no cap b: create it without If-Match"},
+    {"creating what is there", "PUT", "/caps/a", "If-None-Match: *", 412,
+     "there is a cap a, with the ETag \"2\": change it with If-Match"},
+    {"changing an old version", "PUT", "/caps/a", "If-Match: \"1\"", 412,
+     "the ETag of cap a is \"2\", which If-Match does not name: read it again"},
+    {"changing without saying what", "PUT", "/caps/a", NULL, 428,
+     "changing a cap needs If-Match, with its ETag or *"},
+    {"a version without quotes", "PUT", "/caps/a", "If-Match: 2", 400,
+     "If-Match must be * or a list of ETags, in quotes: \"3\""},
+    {"deleting an old version", "DELETE", "/caps/a", "If-Match: \"1\"", 412,
+     "the ETag of cap a is \"2\", which If-Match does not name: read it again"},
+    {"deleting what is not there", "DELETE", "/caps/b", "If-Match: *", 404, "there is no cap b"},
+};
+
+Test(meta_svc, who_is_refused_hears_what_to_do)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_svc struct svc *s = start(pg_conninfo_of(d), NULL);
+    struct client *c = svc_client(s);
+
+    expect(c, 201, "PUT", "/caps/a", CAP(), NULL);
+    expect(c, 200, "PUT", "/caps/a", CAP(",\"initial_total\":1"), "If-Match: *");
+    for (size_t i = 0; i < COUNT(advice_rows); i++) {
+        const struct advice_row *r = &advice_rows[i];
+        const char *body = strcmp(r->method, "PUT") == 0 ? CAP(",\"paused\":true") : NULL;
+        struct answer a = expect(c, r->status, r->method, r->path, body, r->header);
+        const char *detail = cJSON_GetStringValue(member(a.json, "detail"));
+        cr_expect(detail != NULL && strcmp(detail, r->advice) == 0, "%s: %s", r->name, detail);
+    }
+    /* Whoever deletes need not have read it. */
+    expect(c, 204, "DELETE", "/caps/a", NULL, NULL);
+}
+
 Test(meta_svc, versions_go_on_growing_over_a_deletion)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
