@@ -69,6 +69,22 @@ static bool decode(const struct httpd_request *http, struct interval_definition 
     return cap_validate(&ret->cap, e);
 }
 
+/*
+ * A meta-svc has found the zone in its database, that of another data centre,
+ * maybe: after an update it is known here, too.  So the definition must come
+ * again, and not be given up.
+ */
+static bool require_zone(const struct interval_app *app, const struct cap *cap, struct err *e)
+{
+    if (zones_require(app->zones, cap->time_zone, "/time_zone", e))
+        return true;
+    if (e->kind != ERR_INVALID)
+        return false;
+    metric_add(metric_at(app->definitions, "zone_unknown", NULL, NULL), 1);
+    return err_set(e, ERR_UNAVAILABLE, "the database does not know the time zone %s yet",
+                   cap->time_zone);
+}
+
 bool interval_handle_put_definition(void *arg, const struct httpd_request *http,
                                     struct httpd_reply *reply, struct err *e)
 {
@@ -81,7 +97,7 @@ bool interval_handle_put_definition(void *arg, const struct httpd_request *http,
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) || !decode(http, &d, e))
         return false;
     /* Deleting a cap must not fail because its zone is no more. */
-    if (!d.deleted && !zones_require(app->zones, d.cap.time_zone, "/time_zone", e))
+    if (!d.deleted && !require_zone(app, &d.cap, e))
         return false;
     bool is_primary = leader_epoch(app->leader, &epoch);
     if (!interval_store_put(app->db, &d, !is_primary, &is_new, e))

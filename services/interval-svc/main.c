@@ -93,9 +93,11 @@ static bool serve(const struct interval_config *config, struct metrics *metrics,
         .leader = leader,
         .worker = worker,
         .locals = &locals,
-        .definitions =
-            metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_applied_total",
-                       "Definitions received: applied, or old ones passed over", "outcome"),
+        .definitions = metric_new(
+            metrics, METRIC_COUNTER, "volumecap_definitions_applied_total",
+            "Definitions received: applied, old ones passed over, or put off since their "
+            "time zone is unknown",
+            "outcome"),
     };
     if (!start_http(config, &app, metrics, &httpd, e))
         return false;

@@ -55,9 +55,10 @@ static bool is_list(const char *value)
 bool condition_is_wellformed(const struct condition *c, struct err *e)
 {
     if (c->if_match != NULL && !is_any(c->if_match) && !is_list(c->if_match))
-        return err_set(e, ERR_INVALID, "If-Match must be * or a list of entity tags");
+        return err_set(e, ERR_INVALID, "If-Match must be * or a list of ETags, in quotes: \"3\"");
     if (c->if_none_match != NULL && !is_any(c->if_none_match) && !is_list(c->if_none_match))
-        return err_set(e, ERR_INVALID, "If-None-Match must be * or a list of entity tags");
+        return err_set(e, ERR_INVALID,
+                       "If-None-Match must be * or a list of ETags, in quotes: \"3\"");
     return true;
 }
 

@@ -39,7 +39,11 @@ static bool decode_definition(const cJSON *object, const char *where, struct met
         META_DEFINITION_FIELDS(CAP_AT),
         {.name = "id", .kind = JS_NAME, .offset = AT(cap.id)},
         {.name = "revision", .kind = JS_I64, .offset = AT(revision), .min = 1, .max = UNITS_MAX},
-        {.name = "version", .kind = JS_I64, .offset = AT(version), .min = 1, .max = UNITS_MAX},
+        {.name = "version",
+         .kind = JS_I64,
+         .offset = AT(version),
+         .min = 1,
+         .max = META_VERSION_MAX},
         {.name = "deleted", .kind = JS_BOOL, .offset = AT(deleted)},
         {.name = "created_at", .kind = JS_TIME, .offset = AT(created_at_ms)},
         {.name = "home", .kind = JS_NAME, .offset = AT(origin.home)},
@@ -60,9 +64,10 @@ static bool decode_definition(const cJSON *object, const char *where, struct met
 }
 
 /* What only the batch as a whole can say of a definition. */
-static bool check_place(const struct meta_batch *batch, const struct meta_cap *m, size_t i,
-                        const char *where, struct err *e)
+static bool check_place(const struct meta_batch *batch, const struct meta_cap *m, const char *where,
+                        struct err *e)
 {
+    size_t i = batch->count;
     int64_t after = i == 0 ? batch->from_revision : batch->list[i - 1].revision;
 
     if (strcmp(m->origin.home, batch->dc) != 0)
@@ -73,8 +78,52 @@ static bool check_place(const struct meta_batch *batch, const struct meta_cap *m
     return true;
 }
 
+/* What could not be read of a batch. */
+struct unread {
+    size_t count;
+    char id[NAME_SIZE]; /* of the first one, if it has one */
+    struct err why;     /* likewise */
+};
+
+static void note_unread(struct unread *u, const cJSON *object, const struct err *why)
+{
+    const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "id"));
+
+    if (u->count++ > 0)
+        return;
+    (void)snprintf(u->id, sizeof(u->id), "%s", id != NULL && name_is_valid(id) ? id : "");
+    u->why = *why;
+}
+
+/*
+ * One that cannot be read, of a newer release, say, must not hold up those
+ * after it: it is passed over, and will be told again.
+ */
+static bool decode_list(const cJSON *array, struct meta_batch *batch, struct unread *unread,
+                        struct err *e)
+{
+    const cJSON *object = NULL;
+    struct err why = {0};
+    char where[32];
+    int i = 0;
+
+    cJSON_ArrayForEach(object, array)
+    {
+        struct meta_cap *m = &batch->list[batch->count];
+        (void)snprintf(where, sizeof(where), "/definitions/%d", i++);
+        if (!decode_definition(object, where, m, &why))
+            note_unread(unread, object, &why);
+        else if (!check_place(batch, m, where, e))
+            return false;
+        else
+            batch->count++;
+    }
+    return true;
+}
+
 /* `batch->list` is the caller's to free, also after a failure. */
-static bool decode(const struct httpd_request *http, struct meta_batch *batch, struct err *e)
+static bool decode(const struct httpd_request *http, struct meta_batch *batch,
+                   struct unread *unread, struct err *e)
 {
     struct body {
         int64_t from_revision, to_revision;
@@ -88,8 +137,6 @@ static bool decode(const struct httpd_request *http, struct meta_batch *batch, s
     };
 #undef AT
     auto_js cJSON *json = NULL;
-    const cJSON *object = NULL;
-    char where[32];
 
     if (!js_parse(http->body, http->body_len, &json, e) ||
         !js_decode(json, "", fields, sizeof(fields) / sizeof(fields[0]), &body, e))
@@ -101,16 +148,7 @@ static bool decode(const struct httpd_request *http, struct meta_batch *batch, s
     batch->list = calloc(META_BATCH_MAX, sizeof(*batch->list));
     if (batch->list == NULL)
         return err_set(e, ERR_INTERNAL, "out of memory");
-    cJSON_ArrayForEach(object, body.definitions)
-    {
-        struct meta_cap *m = &batch->list[batch->count];
-        (void)snprintf(where, sizeof(where), "/definitions/%zu", batch->count);
-        if (!decode_definition(object, where, m, e) ||
-            !check_place(batch, m, batch->count, where, e))
-            return false;
-        batch->count++;
-    }
-    return true;
+    return decode_list(body.definitions, batch, unread, e);
 }
 
 static void encode(int64_t applied_revision, struct httpd_reply *reply)
@@ -127,17 +165,30 @@ static void done_batch(struct meta_batch *batch)
     free(batch->list);
 }
 
+static void report_unread(const struct meta_app *app, const char *dc, const struct unread *unread)
+{
+    if (unread->count == 0)
+        return;
+    metric_add(metric_at(app->received, "unread", NULL, NULL), (int64_t)unread->count);
+    log_event(LOG_WARN, "definition.unread", log_str("home", dc),
+              log_i64("count", (int64_t)unread->count), log_str("cap", unread->id),
+              log_str("at", unread->why.pointer), log_str("error", unread->why.msg),
+              log_str("then", "passing over it until it is told again"));
+}
+
 bool meta_handle_put_peer(void *arg, const struct httpd_request *http, struct httpd_reply *reply,
                           struct err *e)
 {
     const struct meta_app *app = arg;
     struct meta_batch batch __attribute__((cleanup(done_batch))) = {.count = 0};
     struct meta_applied applied = {.changed = 0};
+    struct unread unread = {.count = 0};
 
     if (!httpd_query_only(http, (const char *const[]){NULL}, e) ||
-        !peer_of(app, http, &batch.dc, e) || !decode(http, &batch, e) ||
+        !peer_of(app, http, &batch.dc, e) || !decode(http, &batch, &unread, e) ||
         !meta_store_apply(&app->here, &batch, &applied, e))
         return false;
+    report_unread(app, batch.dc, &unread);
     bool is_gap = batch.from_revision > applied.revision;
     metric_add(metric_at(app->received, is_gap ? "gap" : "applied", NULL, NULL),
                is_gap ? 1 : (int64_t)applied.changed);

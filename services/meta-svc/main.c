@@ -76,8 +76,9 @@ static bool serve(const struct meta_config *config, struct metrics *metrics, str
             metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_changed_total",
                        "PUT and DELETE of caps that succeeded, by what they came to", "outcome"),
         .received = metric_new(metrics, METRIC_COUNTER, "volumecap_definitions_received_total",
-                               "Definitions of other data centres that were news, and batches "
-                               "refused because an earlier one is missing",
+                               "Definitions of other data centres that were news, those passed "
+                               "over since they could not be read, and batches refused because an "
+                               "earlier one is missing",
                                "outcome"),
     };
     if (!meta_watch_start(&app.here, config->db.conninfo, config->watchers_max, &watch, e))

@@ -25,16 +25,31 @@ struct put_tx {
     enum meta_put_outcome outcome;
 };
 
+/* `version` is the visible one. */
+static bool require_match(const char *id, const struct condition *condition, int64_t version,
+                          struct err *e)
+{
+    if (condition_match_holds(condition, version))
+        return true;
+    if (version == 0)
+        return err_set(e, ERR_PRECONDITION, "there is no cap %s: create it without If-Match", id);
+    return err_set(e, ERR_PRECONDITION,
+                   "the ETag of cap %s is \"%lld\", which If-Match does not name: read it again",
+                   id, (long long)version);
+}
+
 /* What putting `cap` over what is there comes to.  Pure. */
 static bool decide_put(const struct meta_cap *old, const struct cap *cap,
                        const struct condition *condition, enum meta_put_outcome *ret, struct err *e)
 {
     int64_t visible = meta_cap_visible_version(old);
 
-    if (!condition_match_holds(condition, visible))
-        return err_set(e, ERR_PRECONDITION, "If-Match does not name the cap's version");
+    if (!require_match(cap->id, condition, visible, e))
+        return false;
     if (!condition_none_match_holds(condition, visible))
-        return err_set(e, ERR_PRECONDITION, "If-None-Match names the cap's version");
+        return err_set(e, ERR_PRECONDITION,
+                       "there is a cap %s, with the ETag \"%lld\": change it with If-Match",
+                       cap->id, (long long)visible);
     if (visible == 0) {
         *ret = META_PUT_CREATED;
         return true;
@@ -142,8 +157,8 @@ static bool delete_tx(struct db_conn *c, void *arg, struct err *e)
         memcpy(tx->away, m.origin.home, NAME_SIZE);
         return true;
     }
-    if (!condition_match_holds(tx->condition, m.version))
-        return err_set(e, ERR_PRECONDITION, "If-Match does not name the cap's version");
+    if (!require_match(tx->id, tx->condition, m.version, e))
+        return false;
     m.version++;
     m.deleted = true;
     m.origin.changed_at_ms = now_ms;

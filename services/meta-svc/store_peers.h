@@ -30,7 +30,17 @@ CLEANUP_DEFINE(meta_news, struct meta_news, meta_news_free)
 MUST_CHECK bool meta_store_news(const struct meta_home *here, int64_t since, int64_t limit,
                                 struct meta_news **ret, struct err *e);
 
-/* All definitions of a peer with revisions in (from, to]; of one id, only the newest. */
+/*
+ * The highest version of a definition that is taken from a peer.  Nobody
+ * changes a cap that often; and what interval-svc is told is a sum of versions,
+ * which must stay a number that it takes.
+ */
+#define META_VERSION_MAX (INT64_C(1) << 40)
+
+/*
+ * All definitions of a peer with revisions in (from, to], but for those that
+ * could not be read; of one id, only the newest.
+ */
 struct meta_batch {
     const char *dc;
     int64_t from_revision, to_revision;
@@ -39,7 +49,7 @@ struct meta_batch {
 };
 
 struct meta_applied {
-    int64_t revision; /* all of that peer's definitions up to here are here */
+    int64_t revision; /* all of that peer's definitions up to here have been heard */
     size_t changed;   /* definitions that were news */
 };
 
@@ -52,6 +62,6 @@ struct meta_applied {
 MUST_CHECK bool meta_store_apply(const struct meta_home *here, const struct meta_batch *batch,
                                  struct meta_applied *ret, struct err *e);
 
-/* How much of a peer's definitions is here: revision 0 if nothing was ever heard of it. */
+/* How much of a peer's definitions was heard: revision 0 if nothing was ever heard of it. */
 MUST_CHECK bool meta_store_applied(const struct meta_home *here, const char *dc, int64_t *ret,
                                    struct err *e);

@@ -75,6 +75,7 @@ static void add_link(struct remote_app *app, const struct remote_peer_setting *s
     struct remote_link *link = &app->links[app->count++];
 
     link->app = app;
+    link->definitions.revision = FOLLOWER_UNKNOWN;
     peer_init(&link->peer, &app->config, setting, app->run);
     link->peer.metrics = metrics_of(&app->metrics, setting->dc);
 }

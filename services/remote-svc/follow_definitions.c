@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/clk.h"
 #include "common/base/log.h"
@@ -12,6 +13,7 @@
 #define SOON_MS 100
 #define LIMIT 100
 #define BACKOFF_MAX 10 /* times the first pause */
+#define AGAIN_EVERY 20 /* times the pause between two rounds of rows */
 
 /* What we have applied of the peer's: meta-svc knows; now and then, since it may be restored. */
 static bool look_applied(struct remote_link *link, struct httpc *http, struct err *e)
@@ -68,30 +70,82 @@ static bool write_members(struct span page, int64_t from, int64_t to, struct buf
     return true;
 }
 
-static bool tell_on(struct remote_link *link, struct httpc *http, struct err *e)
+struct page {
+    int64_t revision; /* all up to here is in it */
+    bool more;
+};
+
+static bool is_true(struct span page, const char *name)
 {
-    struct follower *f = &link->definitions;
+    struct span value;
+
+    return span_member(page, name, &value) && value.len == strlen("true");
+}
+
+/* Tells what meta-svc has after a revision, a page of it. */
+static bool tell(struct remote_link *link, struct httpc *http, int64_t since, int64_t wait_ms,
+                 struct page *ret, struct err *e)
+{
     auto_reply struct httpc_reply reply = {0};
     auto_buf struct buf members = BUF_INIT(BUS_BODY_MAX);
     struct span page;
-    int64_t revision = 0;
     char path[128];
 
-    (void)snprintf(path, sizeof(path), "/definitions?since=%lld&wait_ms=%d&limit=%d",
-                   (long long)f->told, WAIT_MS, LIMIT);
-    if (!fetch(http, &link->app->metas, path, WAIT_MS + GRACE_MS, &reply, &page, e))
+    (void)snprintf(path, sizeof(path), "/definitions?since=%lld&wait_ms=%lld&limit=%d",
+                   (long long)since, (long long)wait_ms, LIMIT);
+    if (!fetch(http, &link->app->metas, path, wait_ms + GRACE_MS, &reply, &page, e))
         return false;
-    if (!span_member_i64(page, "revision", &revision) ||
-        !write_members(page, f->told, revision, &members))
+    if (!span_member_i64(page, "revision", &ret->revision) ||
+        !write_members(page, since, ret->revision, &members))
         return err_set(e, ERR_INTERNAL, "GET /definitions: an answer without its members");
-    peer_definitions_revision(&link->peer, revision);
-    if (revision <= f->told)
-        return true;
-    peer_tell_definitions(&link->peer, &members);
-    if (f->told <= f->echoed)
-        f->told_ms = clk_now_ms();
-    f->told = revision;
+    ret->more = is_true(page, "more");
+    if (ret->revision > since)
+        peer_tell_definitions(&link->peer, &members);
     return true;
+}
+
+static bool tell_news(struct remote_link *link, struct httpc *http, struct err *e)
+{
+    struct follower *f = &link->definitions;
+    struct page page;
+
+    if (!tell(link, http, f->told, WAIT_MS, &page, e))
+        return false;
+    f->revision = page.more ? max_i64(f->revision, page.revision) : page.revision;
+    peer_definitions_revision(&link->peer, page.revision);
+    /* The database has forgotten what the peer has heard: who knows what else. */
+    if (page.revision < f->told)
+        f->again_ms = 0;
+    if (page.revision > f->told && f->told <= f->echoed)
+        f->told_ms = clk_now_ms();
+    f->told = page.revision;
+    return true;
+}
+
+/* Not beyond what it says it has: the rest is news. */
+static bool tell_again(struct remote_link *link, struct httpc *http, struct err *e)
+{
+    struct follower *f = &link->definitions;
+    struct page page;
+
+    if (!tell(link, http, f->again, 0, &page, e))
+        return false;
+    if (f->again == 0)
+        f->again_ms = clk_now_ms() + AGAIN_EVERY * link->app->config.sync_ms;
+    f->again = page.more && page.revision < f->echoed ? page.revision : 0;
+    return true;
+}
+
+/* News and a walk take turns.  Whoever is heard, for the first time or again, is due for a walk. */
+static bool tell_on(struct remote_link *link, struct httpc *http, bool is_up, struct err *e)
+{
+    struct follower *f = &link->definitions;
+
+    if (!is_up)
+        f->again_ms = 0;
+    f->was_again = is_up && !f->was_again && f->again < f->echoed &&
+                   (f->again > 0 || clk_now_ms() >= f->again_ms);
+    return f->was_again ? tell_again(link, http, e) : tell_news(link, http, e);
 }
 
 /* At first the peer's echo is waited for, so that a restart does not tell everything again. */
@@ -109,14 +163,15 @@ int64_t follow_definitions_tick(void *arg, struct httpc *http)
     struct remote_link *link = arg;
     struct follower *f = &link->definitions;
     struct err e = {0};
-    int64_t echoed = peer_look(&link->peer).definitions_echoed;
+    const struct peer_view view = peer_look(&link->peer);
+    int64_t echoed = view.definitions_echoed;
 
     bool ok = look_applied(link, http, &e);
     if (ok && !may_tell(link, echoed))
         return SOON_MS;
     if (ok) {
-        take_echo(f, max_i64(echoed, 0), link->app->config.resend_ms);
-        ok = tell_on(link, http, &e);
+        take_echo(f, min_i64(max_i64(echoed, 0), f->revision), link->app->config.resend_ms);
+        ok = tell_on(link, http, view.is_up, &e);
     }
     if (!ok)
         log_event(f->failed ? LOG_DEBUG : LOG_WARN, "definitions.failed",

@@ -12,16 +12,26 @@
 #include "common/base/prng.h"
 #include "services/remote-svc/loop.h"
 
-/* Our definitions, for one peer: what it has been told, and what it says it has applied. */
+/*
+ * Our definitions, for one peer: what it has been told, and what it says it has
+ * applied.  Revisions that it heard of in a life that meta-svc's database has
+ * forgotten are given again, to other definitions: so all are told again in
+ * walks from the beginning.
+ */
 struct follower {
-    int64_t told;    /* up to this revision */
-    int64_t told_ms; /* since when nothing of it was echoed */
+    int64_t revision; /* the newest that meta-svc has; FOLLOWER_UNKNOWN */
+    int64_t told;     /* up to this revision */
+    int64_t told_ms;  /* since when nothing of it was echoed */
     int64_t resend_ms;
-    int64_t echoed;    /* as it was at told_ms */
+    int64_t echoed;    /* as it was at told_ms, and never above `revision` */
+    int64_t again;     /* where the walk is; 0: at the beginning */
+    int64_t again_ms;  /* when the next one is due */
+    bool was_again;    /* the last page was one of the walk */
     int64_t looked_ms; /* when meta-svc was last asked what we have applied; 0: never */
     int64_t begun_ms;
     bool failed;
 };
+#define FOLLOWER_UNKNOWN UNITS_MAX
 
 #define CURSOR_SIZE (NAME_SIZE + TIME_TEXT_SIZE)
 

@@ -724,8 +724,6 @@ static const struct refused_row {
     int status;
 } refused_rows[] = {
     {"no interval", "PUT", "/definitions/a", DEFINITION("1", ",\"time_zone\":\"UTC\""), 400},
-    {"an unknown zone", "PUT", "/definitions/a",
-     DEFINITION("1", ",\"interval\":\"day\",\"time_zone\":\"Atlantis/City\""), 400},
     {"version 0", "PUT", "/definitions/a", DEFINITION("0", DAILY), 400},
     {"an unknown member", "PUT", "/definitions/a", DEFINITION("1", DAILY ",\"x\":1"), 400},
     {"a member twice", "PUT", "/definitions/a", DEFINITION("1", DAILY ",\"total\":1"), 400},
@@ -764,6 +762,26 @@ Test(interval_svc, requests_that_are_none_are_refused)
     struct answer a = {0};
     struct err e;
     cr_assert(client_call(svc_client(s), &call, &a, &e) && a.status == 415);
+}
+
+#define ATLANTIS ",\"interval\":\"day\",\"time_zone\":\"Atlantis/City\""
+
+/* Another data centre's database may know it; a 4xx would have it given up. */
+Test(interval_svc, a_definition_with_an_unknown_zone_is_to_come_again)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_svc struct svc *s = start(pg_conninfo_of(d), NULL);
+
+    struct answer a =
+        expect(svc_client(s), 503, "PUT", "/definitions/a", DEFINITION("1", ATLANTIS));
+    cr_expect(strstr(buf_text(&a.reply->body), "Atlantis/City") != NULL, "%s",
+              buf_text(&a.reply->body));
+    a = expect(svc_client(s), 200, "GET", "/metrics", NULL);
+    cr_expect(strstr(buf_text(&a.reply->body),
+                     "volumecap_definitions_applied_total{outcome=\"zone_unknown\"} 1\n") != NULL);
+    cr_expect(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM interval.definition") == 0);
+    /* With a zone that is known it is taken. */
+    (void)expect(svc_client(s), 204, "PUT", "/definitions/a", DEFINITION("2", DAILY));
 }
 
 /* A local-svc that notes what it is told and knows about one window. */

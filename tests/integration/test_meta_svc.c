@@ -180,6 +180,45 @@ Test(meta_svc, conditions_decide)
     expect_version(&a, 2);
 }
 
+static const struct advice_row {
+    const char *name, *method, *path, *header;
+    int status;
+    const char *advice;
+} advice_rows[] = {
+    {"changing what is not there", "PUT", "/caps/b", "If-Match: *", 412,
+     "there is no cap b: create it without If-Match"},
+    {"creating what is there", "PUT", "/caps/a", "If-None-Match: *", 412,
+     "there is a cap a, with the ETag \"2\": change it with If-Match"},
+    {"changing an old version", "PUT", "/caps/a", "If-Match: \"1\"", 412,
+     "the ETag of cap a is \"2\", which If-Match does not name: read it again"},
+    {"changing without saying what", "PUT", "/caps/a", NULL, 428,
+     "changing a cap needs If-Match, with its ETag or *"},
+    {"a version without quotes", "PUT", "/caps/a", "If-Match: 2", 400,
+     "If-Match must be * or a list of ETags, in quotes: \"3\""},
+    {"deleting an old version", "DELETE", "/caps/a", "If-Match: \"1\"", 412,
+     "the ETag of cap a is \"2\", which If-Match does not name: read it again"},
+    {"deleting what is not there", "DELETE", "/caps/b", "If-Match: *", 404, "there is no cap b"},
+};
+
+Test(meta_svc, who_is_refused_hears_what_to_do)
+{
+    auto_pg_db struct pg_db *d = pg_fresh_db();
+    auto_svc struct svc *s = start(pg_conninfo_of(d), NULL);
+    struct client *c = svc_client(s);
+
+    expect(c, 201, "PUT", "/caps/a", CAP(), NULL);
+    expect(c, 200, "PUT", "/caps/a", CAP(",\"initial_total\":1"), "If-Match: *");
+    for (size_t i = 0; i < COUNT(advice_rows); i++) {
+        const struct advice_row *r = &advice_rows[i];
+        const char *body = strcmp(r->method, "PUT") == 0 ? CAP(",\"paused\":true") : NULL;
+        struct answer a = expect(c, r->status, r->method, r->path, body, r->header);
+        const char *detail = cJSON_GetStringValue(member(a.json, "detail"));
+        cr_expect(detail != NULL && strcmp(detail, r->advice) == 0, "%s: %s", r->name, detail);
+    }
+    /* Whoever deletes need not have read it. */
+    expect(c, 204, "DELETE", "/caps/a", NULL, NULL);
+}
+
 Test(meta_svc, versions_go_on_growing_over_a_deletion)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
@@ -895,11 +934,6 @@ static const struct peer_row {
     {"a revision twice", THEIRS,
      SENT("0", "1", SENT_CAP("dc2", "1", "\"total\":1") "," SENT_CAP("dc2", "1", "\"total\":1")),
      "/definitions/1/revision"},
-    {"no total", THEIRS, SENT("0", "1", SENT_CAP("dc2", "1", "\"paused\":false")),
-     "/definitions/0/total"},
-    {"an end before the start", THEIRS,
-     SENT("0", "1", SENT_CAP("dc2", "1", "\"total\":1,\"autonomy_ms\":-1")),
-     "/definitions/0/autonomy_ms"},
     {"revisions that go back", THEIRS, SENT("2", "1", ""), "/to_revision"},
     {"no definitions", THEIRS, "{\"from_revision\":0,\"to_revision\":1}", "/definitions"},
     {"ourselves", "/peers/dc1/definitions", SENT("0", "1", ""), NULL},
@@ -922,6 +956,66 @@ Test(meta_peers, what_a_peer_must_not_say_is_refused_and_changes_nothing)
     (void)at(&one, 400, "GET", "/definitions?limit=0", NULL);
     (void)at(&one, 400, "GET", "/definitions?wait_ms=30001", NULL);
     (void)at(&one, 400, "GET", "/definitions?since=-1", NULL);
+}
+
+/* A definition of dc2. */
+#define THEIR_CAP(id, revision, version, rest)                                                     \
+    "{\"id\":\"" id "\",\"revision\":" revision ",\"version\":" version ",\"deleted\":false,"      \
+    "\"home\":\"dc2\",\"created_at\":\"2026-11-01T00:00:00Z\","                                    \
+    "\"changed_at\":\"2026-11-01T00:00:00Z\",\"starts_at\":\"2026-11-01T00:00:00Z\","              \
+    "\"ends_at\":\"2027-01-01T00:00:00Z\",\"interval\":\"day\"" rest "}"
+#define TOTAL ",\"total\":1"
+
+static const struct unread_row {
+    const char *name, *definition;
+} unread_rows[] = {
+    {"a member that we do not know", THEIR_CAP("b", "2", "1", TOTAL ",\"surprise\":1")},
+    {"no total", THEIR_CAP("b", "2", "1", "")},
+    {"a value out of range", THEIR_CAP("b", "2", "1", TOTAL ",\"autonomy_ms\":-1")},
+    {"an id that is none", THEIR_CAP("b b", "2", "1", TOTAL)},
+    {"a version that leaves no room", THEIR_CAP("b", "2", "1099511627777", TOTAL)},
+    {"no object", "7"},
+};
+
+Test(meta_peers, a_definition_that_cannot_be_read_holds_up_no_other)
+{
+    for (size_t i = 0; i < COUNT(unread_rows); i++) {
+        auto_world struct world one = world_new("dc1", NOON);
+        const struct unread_row *r = &unread_rows[i];
+        char batch[4096];
+
+        (void)snprintf(
+            batch, sizeof(batch),
+            SENT("0", "3", THEIR_CAP("a", "1", "1", TOTAL) ",%s," THEIR_CAP("c", "3", "1", TOTAL)),
+            r->definition);
+        struct answer a = at(&one, 200, "PUT", THEIRS, batch);
+        cr_expect(member(a.json, "applied_revision")->valueint == 3, "%s", r->name);
+        auto_free char *ids =
+            pg_text(pg_conninfo_of(one.pg), "SELECT string_agg(id, ' ' ORDER BY id) FROM meta.cap");
+        cr_expect_str_eq(ids, "a c", "%s: %s", r->name, ids);
+        a = at(&one, 200, "GET", "/metrics", NULL);
+        cr_expect(strstr(buf_text(&a.reply->body),
+                         "volumecap_definitions_received_total{outcome=\"unread\"} 1\n") != NULL,
+                  "%s", r->name);
+        /* It is told again, and can be read by now. */
+        (void)at(&one, 200, "PUT", THEIRS, SENT("0", "3", THEIR_CAP("b", "2", "1", TOTAL)));
+        (void)at(&one, 200, "GET", "/caps/b", NULL);
+    }
+}
+
+/* What interval-svc is told has the sum of all versions of the id, and must be a number for it. */
+Test(meta_peers, a_version_of_another_home_leaves_room_for_ours)
+{
+    auto_world struct world one = world_new("dc1", NOON);
+
+    create(&one, "/caps/a", CAP());
+    (void)at(&one, 200, "PUT", THEIRS,
+             SENT("0", "1", THEIR_CAP("a", "1", "9007199254740991", TOTAL)));
+    cr_expect(pg_i64(pg_conninfo_of(one.pg), "SELECT count(*) FROM meta.cap") == 1);
+    (void)at(&one, 200, "PUT", THEIRS, SENT("0", "1", THEIR_CAP("a", "1", "1099511627776", TOTAL)));
+    cr_expect(pg_i64(pg_conninfo_of(one.pg),
+                     "SELECT (body::json ->> 'version')::bigint FROM meta.outbox") ==
+              INT64_C(1099511627778));
 }
 
 struct waiting {

@@ -33,6 +33,7 @@ RABBIT_SUITE(2);
 /* ---- local-svc and meta-svc of one data centre, as far as remote-svc sees them */
 
 #define MORE_MAX 3000
+#define DEFINITIONS_MAX 15
 
 struct fake {
     struct stand_in server;
@@ -40,8 +41,9 @@ struct fake {
     pthread_mutex_t lock;           /* guards all below */
     int64_t sent, echoed, revision; /* one row, of one window, in which units move */
     int64_t received, posts;
-    int64_t definitions, applied; /* ours, by number; theirs, up to */
-    int status;                   /* instead of taking rows; 0: none */
+    int64_t definitions, applied;      /* ours, by number; theirs, up to */
+    int64_t told[DEFINITIONS_MAX + 1]; /* how often each of theirs came, applied or not */
+    int status;                        /* instead of taking rows; 0: none */
 
     /* More windows, w-1 and so on, in which nothing moves. */
     int more;
@@ -255,6 +257,8 @@ static bool put_applied(void *arg, const struct httpd_request *req, struct httpd
     if (cJSON_GetArraySize(definitions) != last - first)
         return err_set(e, ERR_INVALID, "definitions are missing");
     pthread_mutex_lock(&f->lock);
+    for (int64_t i = first + 1; i <= last && i <= DEFINITIONS_MAX; i++)
+        f->told[i]++;
     if (first <= f->applied && last > f->applied)
         f->applied = last;
     write_applied(f, reply);
@@ -275,6 +279,14 @@ static void fake_start(struct fake *f, const char *peer)
     f->peer = peer;
     cr_assert(pthread_mutex_init(&f->lock, NULL) == 0);
     stand_in_start(&f->server, fake_routes, sizeof(fake_routes) / sizeof(fake_routes[0]), f);
+}
+
+/* Its meta-svc has so many definitions now: more, or those of a backup. */
+static void fake_define(struct fake *f, int64_t definitions)
+{
+    pthread_mutex_lock(&f->lock);
+    f->definitions = definitions;
+    pthread_mutex_unlock(&f->lock);
 }
 
 /* Sends so many more units. */
@@ -521,10 +533,45 @@ Test(remote_svc, units_arrive_and_are_echoed)
 Test(remote_svc, definitions_arrive_whatever_is_in_them)
 {
     expect_both_up();
-    pthread_mutex_lock(&east.fake.lock);
-    east.fake.definitions = 7;
-    pthread_mutex_unlock(&east.fake.lock);
+    fake_define(&east.fake, 7);
     EXPECT_SOON(west, applied, 7);
+}
+
+/* Of what west has heard, east's database forgets some.  Twice: one walk is due at first anyhow. */
+Test(remote_svc, definitions_are_told_again_when_the_database_has_gone_back)
+{
+    fake_define(&east.fake, 9);
+    EXPECT_SOON(west, applied, 9);
+    for (int life = 0; life < 2; life++) {
+        int64_t first = fake_read(&west.fake, &west.fake.told[1]);
+        fake_define(&east.fake, 3);
+        EXPECT_SOON(west, told[1], first + 1);
+        int64_t new = fake_read(&west.fake, &west.fake.told[4]);
+        fake_define(&east.fake, 4);
+        EXPECT_SOON(west, told[4], new + 1);
+    }
+}
+
+/* It went back while nobody looked. */
+Test(remote_svc, definitions_below_what_a_peer_has_heard_before_are_told_when_it_is_found)
+{
+    east.app = remote_app_stop(east.app);
+    west.app = remote_app_stop(west.app);
+    west.fake.applied = 9;
+    east.fake.definitions = 12;
+    side_up(&west);
+    side_up(&east);
+    EXPECT_SOON(west, told[12], 1);
+    EXPECT_SOON(west, told[5], 1);
+}
+
+Test(remote_svc, all_definitions_are_told_again_now_and_then)
+{
+    east.config.sync_ms = 100;
+    side_again(&east);
+    fake_define(&east.fake, 7);
+    EXPECT_SOON(west, told[1], 5);
+    EXPECT_SOON(west, told[7], 5);
 }
 
 Test(remote_svc, what_was_lost_is_told_again)
@@ -533,9 +580,7 @@ Test(remote_svc, what_was_lost_is_told_again)
     /* It reaches west's broker and no further. */
     west.app = remote_app_stop(west.app);
     fake_send(&east.fake, 100);
-    pthread_mutex_lock(&east.fake.lock);
-    east.fake.definitions = 3;
-    pthread_mutex_unlock(&east.fake.lock);
+    fake_define(&east.fake, 3);
     expect_state(&east, "lost");
     rabbit_purge(west.broker, west.queue);
 
