@@ -39,7 +39,9 @@ struct bus_header {
 struct bus_message {
     struct bus_header headers[BUS_HEADERS_MAX];
     size_t headers_count;
-    struct buf body; /* a sender's callback fills it; a receiver's handler only reads it */
+    struct buf body;     /* a sender's callback fills it; a receiver's handler only reads it */
+    bool is_redelivered; /* by the broker's word: a receiver had it before, and was not done with it
+                          */
 };
 
 void bus_header_set(struct bus_message *m, const char *name, const char *value);

@@ -111,10 +111,11 @@ static bool acknowledge(struct bus_receiver *r, uint64_t tag, bool done, struct 
     return bus_status_check(status, "acknowledge", e);
 }
 
-static bool take_delivery(struct bus_receiver *r, uint64_t tag, struct err *e)
+static bool take_delivery(struct bus_receiver *r, uint64_t tag, bool is_redelivered, struct err *e)
 {
     if (!read_message(r, e))
         return false;
+    r->message.is_redelivered = is_redelivered;
     bool done = r->config.handle(r->config.arg, &r->message);
     if (!acknowledge(r, tag, done, e))
         return false;
@@ -138,7 +139,7 @@ static bool receiver_step(void *arg, struct bus_conn *c, struct err *e)
     if (frame.frame_type == AMQP_FRAME_METHOD &&
         frame.payload.method.id == AMQP_BASIC_DELIVER_METHOD) {
         const amqp_basic_deliver_t *deliver = frame.payload.method.decoded;
-        return take_delivery(r, deliver->delivery_tag, e);
+        return take_delivery(r, deliver->delivery_tag, deliver->redelivered, e);
     }
     return bus_conn_handle(c, &frame, e);
 }

@@ -6,7 +6,6 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "common/base/prng.h"
 
 #define BODY_MAX 1024
 
@@ -75,7 +74,7 @@ static void add_link(struct remote_app *app, const struct remote_peer_setting *s
     struct remote_link *link = &app->links[app->count++];
 
     link->app = app;
-    peer_init(&link->peer, &app->config, setting, app->run);
+    peer_init(&link->peer, &app->config, setting);
     link->peer.metrics = metrics_of(&app->metrics, setting->dc);
 }
 
@@ -103,20 +102,35 @@ static bool start_leader(struct remote_app *app, struct err *e)
     return app->count == 0 || leader_start(&config, &app->leader, e);
 }
 
+static void follow_definitions_rest(void *arg)
+{
+    struct remote_link *link = arg;
+
+    link->definitions = (struct follower){0};
+}
+
+static bool start_loops(struct remote_link *link, struct err *e)
+{
+    const struct loop_work definitions = {follow_definitions_tick, follow_definitions_rest, link};
+    const struct loop_work resend = {resend_tick, resend_rest, link};
+
+    return loop_start(&definitions, link->app->leader, &link->follow, e) &&
+           loop_start(&resend, link->app->leader, &link->remind, e);
+}
+
 /* All senders come first: whatever is heard or read may have to be told to any of them. */
 static bool start_threads(struct remote_app *app, struct err *e)
 {
+    const struct loop_work rows = {follow_rows_tick, follow_rows_rest, app};
+
     for (size_t i = 0; i < app->count; i++)
         if (!start_sender(&app->links[i], e))
             return false;
     for (size_t i = 0; i < app->count; i++)
-        if (!loop_start(follow_definitions_tick, &app->links[i], app->leader, &app->links[i].follow,
-                        e) ||
-            !loop_start(resend_tick, &app->links[i], app->leader, &app->links[i].remind, e))
+        if (!start_loops(&app->links[i], e))
             return false;
-    return app->count == 0 ||
-           (loop_start(follow_rows_tick, app, app->leader, &app->follow_rows, e) &&
-            consumer_start(app, &app->consumer, e));
+    return app->count == 0 || (loop_start(&rows, app->leader, &app->follow_rows, e) &&
+                               consumer_start(app, &app->consumer, e));
 }
 
 static bool is_ready(void *arg, struct buf *out)
@@ -166,7 +180,6 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     app->registry = metrics_new();
     init_metrics(&app->metrics, app->registry);
     app->refusals = refusals_new();
-    app->run = (int64_t)(prng_entropy() & (uint64_t)UNITS_MAX);
     if (!replicas_parse("REMOTE_LOCAL_URL", config->local_url, &app->locals, e) ||
         !replicas_parse("REMOTE_META_URL", config->meta_url, &app->metas, e) ||
         !remote_config_check(config, peers, &count, e) || !load_keys(app, peers, count, e))

@@ -48,7 +48,6 @@ struct remote_app {
     struct remote_link links[REMOTE_PEERS_MAX];
     size_t count;
     struct refusals *refusals;
-    int64_t run;        /* of this process, in what it says */
     int64_t rows_since; /* of the one thread that follows rows */
     bool is_following;  /* the same thread's: rows_since is known */
     struct loop *follow_rows;

@@ -117,14 +117,8 @@ static bool take_hello(struct consumer *c, struct remote_link *link, struct span
     return true;
 }
 
-static bool take(struct consumer *c, const struct envelope *envelope, struct remote_link *link,
-                 struct span message, size_t bytes)
+static struct peer_said said_in(struct span message)
 {
-    static bool (*const takers[])(struct consumer *, struct remote_link *, struct span) = {
-        [ENVELOPE_HELLO] = take_hello,
-        [ENVELOPE_ROWS] = take_rows,
-        [ENVELOPE_DEFINITIONS] = take_definitions,
-    };
     struct peer_said said = PEER_SAID_NOTHING;
 
     (void)span_member_i64(message, "sent_at_ms", &said.sent_at_ms);
@@ -136,10 +130,21 @@ static bool take(struct consumer *c, const struct envelope *envelope, struct rem
     (void)span_member_i64(message, "rows_seq", &said.rows_seq);
     (void)span_member_i64(message, "rows_done", &said.rows_done);
     (void)span_member_i64(message, "definitions_applied", &said.definitions_applied);
-    peer_heard(&link->peer, &said, bytes);
-    bool done = takers[envelope->kind](c, link, message);
-    if (done && envelope->kind == ENVELOPE_ROWS)
-        peer_rows_done(&link->peer, &said);
+    return said;
+}
+
+static bool take(struct consumer *c, enum envelope_kind kind, struct remote_link *link,
+                 struct span message, const struct peer_said *said)
+{
+    static bool (*const takers[])(struct consumer *, struct remote_link *, struct span) = {
+        [ENVELOPE_HELLO] = take_hello,
+        [ENVELOPE_ROWS] = take_rows,
+        [ENVELOPE_DEFINITIONS] = take_definitions,
+    };
+    bool done = takers[kind](c, link, message);
+
+    if (done && kind == ENVELOPE_ROWS)
+        peer_rows_done(&link->peer, said);
     return done;
 }
 
@@ -158,8 +163,11 @@ static bool handle(void *arg, const struct bus_message *m)
         verdict = ENVELOPE_STRANGER;
     if (verdict == ENVELOPE_GOOD && !js_parse(message.text, message.len, &json, &e))
         verdict = ENVELOPE_MALFORMED;
+    const struct peer_said said = verdict == ENVELOPE_GOOD ? said_in(message) : PEER_SAID_NOTHING;
+    if (verdict == ENVELOPE_GOOD && !peer_heard(&link->peer, &said, m->body.len, m->is_redelivered))
+        verdict = ENVELOPE_REPLAYED;
     if (verdict == ENVELOPE_GOOD)
-        return take(c, &envelope, link, message, m->body.len);
+        return take(c, envelope.kind, link, message, &said);
     refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"));
     return true;
 }

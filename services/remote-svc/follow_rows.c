@@ -70,3 +70,10 @@ int64_t follow_rows_tick(void *arg, struct httpc *http)
     log_event(LOG_WARN, "rows.failed", log_str("error", e.msg), log_str("then", "will retry"));
     return FAILED_MS;
 }
+
+void follow_rows_rest(void *arg)
+{
+    struct remote_app *app = arg;
+
+    app->is_following = false;
+}

@@ -48,7 +48,9 @@ struct resend {
 
 /* `arg` is a struct remote_app: GET /rows of local-svc, for all peers. */
 loop_tick follow_rows_tick;
+loop_rest follow_rows_rest;
 
 /* `arg` is a struct remote_link. */
 loop_tick follow_definitions_tick;
 loop_tick resend_tick;
+loop_rest resend_rest; /* and of the peer itself */

@@ -45,16 +45,21 @@ static void remove_row(struct outgoing *o, struct waiting_row *row)
     free(row);
 }
 
-struct outgoing *outgoing_free(struct outgoing *o)
+static void remove_all(struct outgoing *o)
 {
     struct waiting_row *row = NULL, *next = NULL;
 
-    if (!o)
-        return NULL;
     HASH_ITER(hh, o->rows, row, next)
     {
         remove_row(o, row);
     }
+}
+
+struct outgoing *outgoing_free(struct outgoing *o)
+{
+    if (!o)
+        return NULL;
+    remove_all(o);
     (void)told_free(o->told);
     (void)pthread_mutex_destroy(&o->lock);
     free(o);
@@ -162,6 +167,14 @@ int64_t outgoing_count(struct outgoing *o)
 void outgoing_forget(struct outgoing *o)
 {
     CHECK(pthread_mutex_lock(&o->lock) == 0);
+    told_forget(o->told);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+}
+
+void outgoing_clear(struct outgoing *o)
+{
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    remove_all(o);
     told_forget(o->told);
     CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }

@@ -569,6 +569,7 @@ Test(remote_svc, a_local_svc_that_is_away_gets_it_later)
     fake_answer(&west.fake, 0);
     EXPECT_SOON(west, received, 100);
     EXPECT_SOON(east, echoed, 100);
+    cr_assert(refused(&west, "replayed") == 0, "what the broker gives out again is no replay");
 }
 
 /* Whatever it fails at: a message that always fails must not come for ever. */
@@ -848,6 +849,7 @@ struct forgery {
     bool flip_body, flip_sig;
     const char *version;
     const char *reason;
+    int64_t refused; /* for this reason, before */
     bool said;
 };
 
@@ -894,7 +896,7 @@ static bool is_counted(void *arg)
 {
     const struct forgery *f = arg;
 
-    return refused(&west, f->reason) == 1;
+    return refused(&west, f->reason) == f->refused + 1;
 }
 
 static void forge(struct forgery f)
@@ -908,6 +910,7 @@ static void forge(struct forgery f)
                                              .next = say_forgery,
                                              .arg = &f};
 
+    f.refused = refused(&west, f.reason);
     cr_assert(bus_sender_start(&config, &s, &e), "%s", e.msg);
     cr_assert(harness_await(is_counted, &f, SOON_MS), "not counted as %s", f.reason);
     (void)bus_sender_stop(s);
@@ -953,4 +956,87 @@ Test(remote_svc, whoever_is_no_peer_is_not_heard)
 #pragma GCC diagnostic ignored "-Woverride-init"
     forge((struct forgery){HONEST, .from = "north", .secret = KEY_WEST, .reason = "stranger"});
 #pragma GCC diagnostic pop
+}
+
+/* ---- what was said before */
+
+static int64_t run_of(struct side *s)
+{
+    struct peer *p = &s->app->links[0].peer;
+
+    pthread_mutex_lock(&p->lock);
+    int64_t run = p->run;
+    pthread_mutex_unlock(&p->lock);
+    return run;
+}
+
+/* West has heard this run of east, or a later one. */
+static bool is_run_heard(void *arg)
+{
+    struct peer *p = &west.app->links[0].peer;
+
+    pthread_mutex_lock(&p->lock);
+    int64_t run = p->ears.run;
+    pthread_mutex_unlock(&p->lock);
+    return run >= *(const int64_t *)arg;
+}
+
+static void expect_run_heard(int64_t run)
+{
+    cr_assert(harness_await(is_run_heard, &run, SOON_MS), "the run is not heard");
+}
+
+/* As east said it once, with rows that nobody is to hear again. */
+static void replay(int64_t run, int64_t seq)
+{
+    char words[512];
+
+    snprintf(words, sizeof(words), "{\"run\":%lld,\"seq\":%lld,\"heard_ms_ago\":0,%s",
+             (long long)run, (long long)seq, forged_rows + 1);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+    forge((struct forgery){HONEST, .body = words, .reason = "replayed"});
+#pragma GCC diagnostic pop
+}
+
+Test(remote_svc, what_is_recorded_and_replayed_does_not_keep_a_lost_peer_up)
+{
+    expect_both_up();
+    int64_t first = run_of(&east);
+    expect_run_heard(first);
+    side_again(&east);
+    int64_t second = run_of(&east);
+    cr_assert(second > first, "runs are not in order");
+    expect_run_heard(second);
+    east.app = remote_app_stop(east.app);
+    expect_state(&west, "lost");
+
+    int64_t posts = fake_read(&west.fake, &west.fake.posts);
+    for (int i = 0; i < 3; i++) {
+        replay(first, 1000);
+        replay(second, 1);
+    }
+    cr_assert(says(&west, "peers", "state", "\"lost\""), "replays were taken for news");
+    cr_assert(fake_read(&west.fake, &west.fake.posts) == posts, "replayed rows were passed on");
+    side_up(&east);
+    expect_both_up();
+}
+
+/* What east says in a run that is not the latest is refused, until it hears so. */
+Test(remote_svc, a_peer_whose_clock_went_back_is_believed_again_in_a_later_run)
+{
+    struct peer *p = &east.app->links[0].peer;
+
+    expect_both_up();
+    int64_t run = run_of(&east);
+    expect_run_heard(run);
+    pthread_mutex_lock(&p->lock);
+    p->run = 1000;
+    p->seq = 0;
+    pthread_mutex_unlock(&p->lock);
+    expect_run_heard(run + 1);
+    fake_send(&east.fake, 100);
+    EXPECT_SOON(west, received, 100);
+    EXPECT_SOON(east, echoed, 100);
+    expect_both_up();
 }
