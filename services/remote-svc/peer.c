@@ -12,7 +12,6 @@
 #define DIFFERENCE_MS 30000 /* for so long the quickest message says what the clocks differ by */
 #define UNDER_WAY_MAX 2     /* messages that the broker has not confirmed */
 #define RUN_BITS 10         /* that tell runs of one millisecond apart */
-#define SEEN_MAX 64
 
 static void lock(struct peer *p)
 {
@@ -49,7 +48,7 @@ static void know_nothing(struct peer *p)
     p->view = (struct peer_view){.heard_ms = PEER_UNKNOWN,
                                  .definitions_echoed = PEER_UNKNOWN,
                                  .definitions_applied = PEER_UNKNOWN};
-    p->ears = (struct peer_ears){.run = PEER_UNKNOWN};
+    ears_init(&p->ears);
     p->was_found = p->has_missed = p->has_definitions = p->owes_echo = false;
 }
 
@@ -87,42 +86,6 @@ struct bus_counts peer_bus(struct peer *p)
 }
 
 /* ---- up and lost; each of these under the lock */
-
-/* True of one that newer ones have overtaken: it says nothing of how things are now. */
-static bool is_old(const struct peer_ears *ears, const struct peer_said *said)
-{
-    return said->run != PEER_UNKNOWN &&
-           (said->run < ears->run || (said->run == ears->run && said->seq <= ears->last_seq));
-}
-
-/* Of one that is old: true only of the latest, if it has not come yet, from now on. */
-static bool is_late(struct peer_ears *ears, const struct peer_said *said)
-{
-    const int64_t age = ears->last_seq - said->seq;
-
-    if (said->run != ears->run || said->seq == PEER_UNKNOWN || age >= SEEN_MAX)
-        return false;
-    const uint64_t bit = UINT64_C(1) << age;
-    bool is_new = !(ears->seen & bit);
-    ears->seen |= bit;
-    return is_new;
-}
-
-/* What was said in a run before its first message that is heard is not waited for. */
-static void count_missed(struct peer_ears *ears, const struct peer_said *said)
-{
-    if (said->run == PEER_UNKNOWN || said->seq == PEER_UNKNOWN)
-        return;
-    if (said->run != ears->run)
-        *ears = (struct peer_ears){
-            .run = said->run, .last_seq = said->seq, .seen = UINT64_MAX, .rows_done = PEER_UNKNOWN};
-    if (said->seq > ears->last_seq) {
-        const int64_t steps = said->seq - ears->last_seq;
-        ears->missed += steps - 1;
-        ears->seen = (steps < SEEN_MAX ? ears->seen << steps : 0) | 1;
-        ears->last_seq = said->seq;
-    }
-}
 
 /* A message only ever makes the difference look smaller: the quickest of a while is the best. */
 static void measure_clock(struct peer *p, int64_t sent_at_ms)
@@ -172,21 +135,19 @@ static void show(struct peer *p)
     metric_set(p->metrics.clock_difference, p->view.clock_difference_ms * NS_PER_MS);
 }
 
-/* Under the lock, which it gives back. */
-static void hear(struct peer *p, const struct peer_said *said)
+/* Under the lock, which it gives back.  A run that has just begun cannot have heard us. */
+static void hear(struct peer *p, const struct peer_said *said, bool is_new_run)
 {
     int64_t now_ms = clk_now_ms(), before_ms = p->view.heard_ms;
     bool found = !p->view.is_up, heard_us = p->view.hears_us == PEER_HEARS;
-    bool is_new = said->run != p->ears.run; /* it has just begun, and cannot have heard us */
     if (said->sent_at_ms != PEER_UNKNOWN)
         measure_clock(p, said->sent_at_ms);
     p->view.heard_ms = now_ms;
     p->view.is_up = true;
     p->was_found = p->was_found || found;
-    count_missed(&p->ears, said);
     take_view(p, said);
     bool is_later = take_run(p, said);
-    bool is_deaf = !is_new && heard_us && p->view.hears_us == PEER_HEARS_NOT;
+    bool is_deaf = !is_new_run && heard_us && p->view.hears_us == PEER_HEARS_NOT;
     show(p);
     unlock(p);
     /* Rows may wait for what it has just said that it is done with. */
@@ -210,10 +171,11 @@ static void hear(struct peer *p, const struct peer_said *said)
 bool peer_heard(struct peer *p, const struct peer_said *said, size_t bytes, bool is_redelivered)
 {
     lock(p);
-    bool is_now = !is_old(&p->ears, said);
-    bool is_believed = is_now || is_late(&p->ears, said) || is_redelivered;
-    if (is_now)
-        hear(p, said);
+    const int64_t run = p->ears.run;
+    enum ears_verdict verdict = ears_hear(&p->ears, said->run, said->seq);
+    bool is_believed = verdict != EARS_REPLAYED || is_redelivered;
+    if (verdict == EARS_NEWS)
+        hear(p, said, said->run != run);
     else
         unlock(p);
     if (is_believed)

@@ -10,9 +10,10 @@
 #include "common/base/num.h"
 #include "common/io/bus.h"
 #include "services/remote-svc/config.h"
+#include "services/remote-svc/ears.h"
 #include "services/remote-svc/outgoing.h"
 
-#define PEER_UNKNOWN INT64_C(-1)
+#define PEER_UNKNOWN EARS_UNKNOWN
 
 /*
  * What every message says besides its content; PEER_UNKNOWN where it is silent.
@@ -85,13 +86,6 @@ struct peer_metrics {
 #undef X
 };
 
-/* Its messages as they came. */
-struct peer_ears {
-    int64_t run, last_seq, missed;
-    uint64_t seen;     /* which of the last 64 have come: bit n is last_seq - n */
-    int64_t rows_done; /* the last with rows that is done with */
-};
-
 struct peer {
     const struct remote_config *config;
     struct remote_peer_setting setting;
@@ -103,7 +97,7 @@ struct peer {
     pthread_mutex_t lock; /* guards all below */
     int64_t run;          /* ours */
     struct peer_view view;
-    struct peer_ears ears;
+    struct ears ears;           /* its messages as they came */
     bool was_found, has_missed; /* since peer_check(): tell it everything */
     int64_t difference_ms;      /* when the clock difference was measured */
     bool has_definitions;       /* a message of ours waits */
@@ -129,9 +123,8 @@ struct bus_counts peer_bus(struct peer *p);
 void peer_rest(struct peer *p);
 
 /*
- * A message of it has come; false: it has come before, or is of an earlier
- * run, and nobody should believe it.  One that the broker gives out again is
- * no such one: it may not have been done with.
+ * A message of it has come; false: it is a replay, which nobody should believe.
+ * One that the broker gives out again is none: it may not have been done with.
  */
 bool peer_heard(struct peer *p, const struct peer_said *said, size_t bytes, bool is_redelivered);
 

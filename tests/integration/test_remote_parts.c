@@ -6,6 +6,7 @@
 
 #include "common/io/deflate.h"
 #include "common/io/sign.h"
+#include "services/remote-svc/ears.h"
 #include "services/remote-svc/envelope.h"
 #include "services/remote-svc/outgoing.h"
 #include "services/remote-svc/refusals.h"
@@ -121,6 +122,70 @@ Test(outgoing, a_message_is_never_larger_than_asked_for)
     cr_assert(out.len == 2 * row.len + 1);
     cr_assert(outgoing_take(o, 10, 1, &out) == 1, "one gets through always");
     (void)outgoing_free(o);
+}
+
+/* ---- ears */
+
+#define RUN 1000
+
+/* What was said before the first message that was heard is not missed, but may come late. */
+Test(ears, take_each_message_once_in_any_order)
+{
+    static const int64_t order[] = {7, 3, 9, 8, 4, 70};
+    struct ears ears;
+
+    ears_init(&ears);
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        cr_assert(ears_hear(&ears, RUN, order[i]) != EARS_REPLAYED, "%zu", i);
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        cr_assert(ears_hear(&ears, RUN, order[i]) == EARS_REPLAYED, "%zu", i);
+    cr_assert(ears.missed == 1 + 60);
+    cr_assert(ears_hear(&ears, RUN, 69) == EARS_LATE && ears_hear(&ears, RUN, 71) == EARS_NEWS);
+}
+
+/* More than a queue can hold, and round the bitmap many times. */
+Test(ears, take_a_message_that_comes_ten_thousand_messages_late_and_no_second_copy)
+{
+    const int64_t late = 10000, last = 5 * EARS_SEEN_MAX;
+    struct ears ears;
+
+    ears_init(&ears);
+    for (int64_t seq = 1; seq <= last; seq++) {
+        if (seq % late != 0)
+            cr_assert(ears_hear(&ears, RUN, seq) == EARS_NEWS);
+        if (seq > late && (seq - late) % late == 0) {
+            cr_assert(ears_hear(&ears, RUN, seq - late) == EARS_LATE, "%ld", (long)seq);
+            cr_assert(ears_hear(&ears, RUN, seq - late) == EARS_REPLAYED, "%ld", (long)seq);
+        }
+        if (seq > 1)
+            cr_assert(ears_hear(&ears, RUN, seq - 1 - (seq % late == 1)) == EARS_REPLAYED);
+    }
+    cr_assert(ears.missed == last / late);
+}
+
+/* It may have come: whoever said it hears that it was missed. */
+Test(ears, take_nothing_that_is_too_late_to_know)
+{
+    struct ears ears;
+
+    ears_init(&ears);
+    cr_assert(ears_hear(&ears, RUN, 1) == EARS_NEWS);
+    cr_assert(ears_hear(&ears, RUN, 3 + EARS_SEEN_MAX) == EARS_NEWS);
+    cr_assert(ears_hear(&ears, RUN, 3) == EARS_REPLAYED);
+    cr_assert(ears_hear(&ears, RUN, 4) == EARS_LATE);
+    cr_assert(ears.missed == 1 + EARS_SEEN_MAX);
+}
+
+Test(ears, take_nothing_of_an_earlier_run_and_begin_anew_with_a_later_one)
+{
+    struct ears ears;
+
+    ears_init(&ears);
+    cr_assert(ears_hear(&ears, RUN, 5) == EARS_NEWS && ears_hear(&ears, RUN, 8) == EARS_NEWS);
+    cr_assert(ears_hear(&ears, RUN - 1, 9) == EARS_REPLAYED);
+    cr_assert(ears_hear(&ears, RUN + 1, 5) == EARS_NEWS && ears.missed == 0);
+    cr_assert(ears_hear(&ears, RUN, 9) == EARS_REPLAYED);
+    cr_assert(ears_hear(&ears, RUN + 1, 8) == EARS_NEWS);
 }
 
 /* ---- envelopes */
