@@ -13,9 +13,14 @@
 #define KEY_SIZE (NAME_SIZE + TIME_TEXT_SIZE)
 #define TOLD_MAX 100000 /* windows, with 16 to 64 bytes each */
 
+/* A database that was restored counts its versions again, in a higher incarnation. */
+struct age {
+    int64_t incarnation, version;
+};
+
 struct waiting_row {
     char key[KEY_SIZE]; /* "cap/starts_at" */
-    int64_t version;
+    struct age age;
     char *text;
     size_t len;
     UT_hash_handle hh; /* iterates in the order in which they came */
@@ -92,19 +97,33 @@ static struct waiting_row *row_for(struct outgoing *o, const char *key)
     return row;
 }
 
+static struct age age_of(struct span row)
+{
+    struct age age = {0};
+
+    (void)span_member_i64(row, "incarnation", &age.incarnation);
+    (void)span_member_i64(row, "version", &age.version);
+    return age;
+}
+
+static bool is_older(struct age a, struct age than)
+{
+    return a.incarnation < than.incarnation ||
+           (a.incarnation == than.incarnation && a.version < than.version);
+}
+
 /* Under the lock. */
 static bool put(struct outgoing *o, const char *key, struct span text)
 {
     struct waiting_row *row = row_for(o, key);
-    int64_t version = 0;
+    const struct age age = age_of(text);
 
-    (void)span_member_i64(text, "version", &version);
-    if (row && version >= row->version) {
+    if (row && !is_older(age, row->age)) {
         free(row->text);
         row->text = strndup(text.text, text.len);
         CHECK(row->text);
         row->len = text.len;
-        row->version = version;
+        row->age = age;
     }
     return row != NULL;
 }

@@ -124,6 +124,25 @@ Test(outgoing, a_message_is_never_larger_than_asked_for)
     (void)outgoing_free(o);
 }
 
+#define ROW_OF(incarnation, version)                                                               \
+    text("{\"cap\":\"a\",\"starts_at\":\"2026-05-20T00:00:00Z\",\"version\":" version              \
+         ",\"incarnation\":" incarnation "}")
+
+/* A database that was restored counts its versions again. */
+Test(outgoing, a_row_of_a_later_incarnation_takes_the_place_of_a_higher_version)
+{
+    struct outgoing *o = outgoing_new(10);
+    auto_buf struct buf out = BUF_INIT(0);
+
+    cr_assert(outgoing_put(o, ROW_OF("3", "900")));
+    cr_assert(outgoing_put(o, ROW_OF("4", "7")));
+    cr_assert(outgoing_put(o, ROW_OF("3", "901")), "it is passed over");
+    cr_assert(outgoing_put(o, ROW_OF("4", "6")), "it is passed over");
+    cr_assert(outgoing_take(o, 10, 1000, &out) == 1);
+    cr_assert(strstr(buf_text(&out), "\"version\":7,"), "%s", buf_text(&out));
+    (void)outgoing_free(o);
+}
+
 /* ---- ears */
 
 #define RUN 1000
