@@ -181,6 +181,11 @@ struct bus_counts bus_receiver_counts(struct bus_receiver *r)
     return bus_conn_counts(&r->conn);
 }
 
+void bus_receiver_tell_stop(struct bus_receiver *r)
+{
+    bus_conn_tell_stop(&r->conn);
+}
+
 struct bus_receiver *bus_receiver_stop(struct bus_receiver *r)
 {
     if (!r)

@@ -192,6 +192,17 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     return true;
 }
 
+/* A broker that cannot be reached delays nobody else, least of all the replica that acts next. */
+static void tell_stop(struct remote_app *app)
+{
+    leader_resign(app->leader);
+    if (app->consumer)
+        consumer_tell_stop(app->consumer);
+    for (size_t i = 0; i < app->count; i++)
+        if (app->links[i].peer.sender)
+            bus_sender_tell_stop(app->links[i].peer.sender);
+}
+
 /* Whoever reads or hears is stopped before whoever speaks. */
 struct remote_app *remote_app_stop(struct remote_app *app)
 {
@@ -199,6 +210,7 @@ struct remote_app *remote_app_stop(struct remote_app *app)
         return NULL;
     if (app->httpd)
         httpd_drain(app->httpd);
+    tell_stop(app);
     (void)httpd_stop(app->httpd);
     (void)consumer_stop(app->consumer);
     (void)loop_stop(app->follow_rows);

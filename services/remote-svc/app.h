@@ -81,4 +81,5 @@ bus_next publisher_next;
 /* consumer.c: what the others say. */
 MUST_CHECK bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e);
 struct bus_counts consumer_bus(const struct consumer *c);
+void consumer_tell_stop(struct consumer *c);
 struct consumer *consumer_stop(struct consumer *c);

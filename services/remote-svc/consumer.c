@@ -207,12 +207,20 @@ struct bus_counts consumer_bus(const struct consumer *c)
     return bus_receiver_counts(c->receiver);
 }
 
+/* Of one that may not have started. */
+void consumer_tell_stop(struct consumer *c)
+{
+    if (c->http)
+        httpc_cancel(c->http);
+    if (c->receiver)
+        bus_receiver_tell_stop(c->receiver);
+}
+
 struct consumer *consumer_stop(struct consumer *c)
 {
     if (!c)
         return NULL;
-    if (c->http)
-        httpc_cancel(c->http);
+    consumer_tell_stop(c);
     (void)bus_receiver_stop(c->receiver);
     (void)httpc_free(c->http);
     free(c);

@@ -1,12 +1,16 @@
 /* remote-svc beside a coordinator: while it stands by it says and hears nothing. */
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/io/httpc.h"
@@ -20,12 +24,14 @@
 
 /* The coordinator, and local-svc, which only counts that it was asked, and from the present on. */
 static atomic_bool is_primary;
-static atomic_llong asked, begun;
+static atomic_llong asked, begun, questions;
 
 static bool get_leadership(void *arg, const struct httpd_request *req, struct httpd_reply *reply,
                            struct err *e)
 {
     bool acts = atomic_load(&is_primary);
+
+    atomic_fetch_add(&questions, 1);
 
     (void)arg;
     (void)req;
@@ -208,7 +214,8 @@ static void write_keys(struct scene *s)
     cr_assert(fputs("east k1 " KEY "\nwest k1 " KEY "\n", f) >= 0 && fclose(f) == 0);
 }
 
-static void begin(struct scene *s)
+/* `broker`: of the other data centre; NULL: this one's. */
+static void begin_with(struct scene *s, const char *broker)
 {
     struct err e;
 
@@ -218,7 +225,7 @@ static void begin(struct scene *s)
     s->metrics = metrics_new();
     s->fake = start_fake(s->metrics, s->url);
     write_keys(s);
-    (void)snprintf(s->peers, sizeof(s->peers), "west=%s", rabbit_url(s->broker));
+    (void)snprintf(s->peers, sizeof(s->peers), "west=%s", broker ? broker : rabbit_url(s->broker));
     const struct remote_config config = {
         .dc = "east",
         .http = {.address = "127.0.0.1",
@@ -238,6 +245,11 @@ static void begin(struct scene *s)
     };
     cr_assert(remote_app_start(&config, "{}", &s->app, &e), "%s", e.msg);
     s->client = client_new("remote-svc", (int)httpd_port(s->app->httpd));
+}
+
+static void begin(struct scene *s)
+{
+    begin_with(s, NULL);
 }
 
 static void end(struct scene *s)
@@ -317,5 +329,70 @@ Test(remote_standby, knows_nothing_any_more_and_begins_anew_when_it_is_primary_a
     cr_expect(s.app->links[0].peer.ears.missed == 0);
     cr_expect(run_of(&s.app->links[0].peer) > run, "it goes on in its old run");
     greeter_stop(&west);
+    end(&s);
+}
+
+/* ---- a broker that cannot be reached */
+
+#define CALLERS 8
+
+/* A host that answers to no one: its queue of callers is full. */
+struct dark {
+    int fd, callers[CALLERS];
+    char url[64];
+};
+
+static void dark_start(struct dark *d)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+
+    d->fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(bind(d->fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(d->fd, 0) == 0 &&
+              getsockname(d->fd, (struct sockaddr *)&a, &len) == 0);
+    (void)snprintf(d->url, sizeof(d->url), "amqp://127.0.0.1:%d", ntohs(a.sin_port));
+    for (int i = 0; i < CALLERS; i++) {
+        d->callers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(d->callers[i], (struct sockaddr *)&a, sizeof(a));
+    }
+}
+
+static void dark_stop(struct dark *d)
+{
+    for (int i = 0; i < CALLERS; i++)
+        (void)close(d->callers[i]);
+    (void)close(d->fd);
+}
+
+static bool has_failed(void *arg)
+{
+    const struct remote_app *app = arg;
+
+    return bus_sender_counts(app->links[0].peer.sender).failures > 0;
+}
+
+static bool is_questioned(void *arg)
+{
+    return atomic_load(&questions) > *(const long long *)arg;
+}
+
+/* While a sender connects for seconds, another replica is to act. */
+Test(remote_standby, gives_up_the_lead_before_it_waits_for_a_broker_that_is_away, .timeout = 240)
+{
+    struct scene s = {0};
+    struct dark dark;
+    long long before = 0;
+
+    dark_start(&dark);
+    begin_with(&s, dark.url);
+    atomic_store(&is_primary, true);
+    cr_assert(harness_await(has_failed, s.app, SOON_MS), "it never connects");
+    before = atomic_load(&questions) + 1; /* by then it tries again */
+    cr_assert(harness_await(is_questioned, &before, SOON_MS), "it asks no more");
+    before = atomic_load(&questions);
+    s.app = remote_app_stop(s.app);
+    cr_expect(atomic_load(&questions) <= before + 1, "%lld questions while it stops",
+              atomic_load(&questions) - before);
+    dark_stop(&dark);
     end(&s);
 }
