@@ -24,12 +24,15 @@ struct consumer {
 
 /* ---- what is wrong with a message */
 
-static void refuse(struct consumer *c, const char *reason, const char *from)
+/* `why`: more about it; or "". */
+static void refuse(struct consumer *c, const char *reason, const char *from, const char *why)
 {
     metric_add(metric_at(c->app->metrics.refused, reason, NULL, NULL), 1);
-    refusals_add(c->app->refusals, from, reason);
-    log_event(LOG_WARN, "message.refused", log_str("reason", reason),
-              log_str("from", from && name_is_valid(from) ? from : ""));
+    const int64_t count = refusals_add(c->app->refusals, from, reason, clk_now_ms());
+    if (count > 0)
+        log_event(LOG_WARN, "message.refused", log_str("reason", reason),
+                  log_str("from", from && name_is_valid(from) ? from : ""), log_i64("count", count),
+                  log_str("error", why));
 }
 
 /*
@@ -44,8 +47,7 @@ static bool refused_by(struct consumer *c, const char *reason, struct remote_lin
         log_event(LOG_DEBUG, "message.waits", log_str("for", reason), log_str("error", e->msg));
         return false;
     }
-    log_event(LOG_WARN, "message.refused_by", log_str("by", reason), log_str("error", e->msg));
-    refuse(c, reason, link->peer.setting.dc);
+    refuse(c, reason, link->peer.setting.dc, e->msg);
     peer_missed(&link->peer);
     return true;
 }
@@ -60,7 +62,7 @@ static bool take_rows(struct consumer *c, struct remote_link *link, struct span 
     struct span rows, answer, ours;
     struct err e = {0};
     if (!span_member(message, "rows", &rows)) {
-        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
+        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from, "");
         return true;
     }
     buf_printf(&body, "{\"from\":\"%s\",\"rows\":", from);
@@ -87,7 +89,7 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
     if (!span_member(message, "definitions", &definitions) ||
         !span_member_i64(message, "from_revision", &first) ||
         !span_member_i64(message, "to_revision", &last)) {
-        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
+        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from, "");
         return true;
     }
     buf_printf(&body,
@@ -168,7 +170,7 @@ static bool handle(void *arg, const struct bus_message *m)
         verdict = ENVELOPE_REPLAYED;
     if (verdict == ENVELOPE_GOOD)
         return take(c, envelope.kind, link, message, &said);
-    refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"));
+    refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"), "");
     return true;
 }
 

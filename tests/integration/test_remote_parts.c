@@ -296,16 +296,18 @@ Test(deflate, refuses_what_is_damaged_or_cut_off)
 
 /* ---- refusals */
 
+#define NOW 5000
+
 Test(refusals, are_counted_by_name_and_reason)
 {
     struct refusals *r = refusals_new();
     struct refusal rows[REFUSALS_MAX];
 
-    refusals_add(r, "east", "key");
-    refusals_add(r, "east", "key");
-    refusals_add(r, "east", "version");
-    refusals_add(r, "no name, \"at all\"", "stranger");
-    refusals_add(r, NULL, "stranger");
+    (void)refusals_add(r, "east", "key", NOW);
+    (void)refusals_add(r, "east", "key", NOW);
+    (void)refusals_add(r, "east", "version", NOW);
+    (void)refusals_add(r, "no name, \"at all\"", "stranger", NOW);
+    (void)refusals_add(r, NULL, "stranger", NOW);
     cr_assert(refusals_list(r, rows) == 3);
     cr_assert_str_eq(rows[0].from, "east");
     cr_assert(rows[0].count == 2 && rows[1].count == 1 && rows[2].count == 2);
@@ -321,9 +323,31 @@ Test(refusals, keep_the_latest)
 
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "dc-%d", i);
-        refusals_add(r, name, "stranger");
+        (void)refusals_add(r, name, "stranger", NOW + i);
     }
     cr_assert(refusals_list(r, rows) == REFUSALS_MAX);
     cr_assert_str_eq(rows[REFUSALS_MAX - 1].from, "dc-99");
+    (void)refusals_free(r);
+}
+
+/* Whoever can write into a queue must not fill a disk, whatever names he uses. */
+Test(refusals, are_logged_once_a_minute_with_their_number_and_not_too_many_at_all)
+{
+    struct refusals *r = refusals_new();
+    char name[16];
+    int64_t lines = 0;
+
+    cr_assert(refusals_add(r, "east", "key", NOW) == 1);
+    for (int i = 1; i <= 9; i++)
+        cr_assert(refusals_add(r, "east", "key", NOW + i) == 0);
+    cr_assert(refusals_add(r, "east", "version", NOW + 10) == 1);
+    cr_assert(refusals_add(r, "east", "key", NOW + REFUSALS_LOG_MS) == 10);
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof(name), "dc-%d", i);
+        lines += refusals_add(r, name, "stranger", NOW + REFUSALS_LOG_MS + 1 + i);
+    }
+    cr_assert(lines == REFUSALS_MAX - 1, "%ld", (long)lines);
+    cr_assert(refusals_add(r, "east", "key", NOW + 2 * REFUSALS_LOG_MS) == 1);
     (void)refusals_free(r);
 }
