@@ -49,6 +49,9 @@ static void init_metrics(struct remote_metrics *m, struct metrics *registry)
 #undef X
     m->refused = metric_new(registry, METRIC_COUNTER, "volumecap_rows_refused_total",
                             "Messages that changed nothing, by what was wrong", "reason");
+    m->without_peer = metric_new(registry, METRIC_COUNTER, "volumecap_rows_without_peer_total",
+                                 "Rows for data centres that REMOTE_PEERS does not name", NULL);
+    metric_inc(m->without_peer, 0);
     for (int i = 1; i < ENVELOPE_VERDICT_COUNT; i++)
         (void)metric_at(m->refused, envelope_verdict_names[i], NULL, NULL);
 }

@@ -35,7 +35,14 @@ struct remote_metrics {
 #define X(member, kind, name, help) struct metric *member; /* by peer */
     PEER_METRICS(X)
 #undef X
-    struct metric *refused; /* by reason */
+    struct metric *refused;      /* by reason */
+    struct metric *without_peer; /* rows for data centres that are no peers */
+};
+
+/* Data centres that local-svc knows, and REMOTE_PEERS does not. */
+struct strangers {
+    char dcs[REMOTE_PEERS_MAX][NAME_SIZE];
+    size_t count;
 };
 
 struct remote_app {
@@ -48,8 +55,9 @@ struct remote_app {
     struct remote_link links[REMOTE_PEERS_MAX];
     size_t count;
     struct refusals *refusals;
-    int64_t rows_since; /* of the one thread that follows rows */
-    bool is_following;  /* the same thread's: rows_since is known */
+    int64_t rows_since;         /* of the one thread that follows rows */
+    bool is_following;          /* the same thread's: rows_since is known */
+    struct strangers strangers; /* the same thread's */
     struct loop *follow_rows;
     struct consumer *consumer;
     struct httpd *httpd;

@@ -958,6 +958,29 @@ Test(remote_svc, whoever_is_no_peer_is_not_heard)
 #pragma GCC diagnostic pop
 }
 
+/* ---- mistakes of operators */
+
+static bool has_stranger(void *arg)
+{
+    (void)arg;
+    return metric_value(metric_at(east.app->metrics.without_peer, NULL, NULL, NULL)) > 0;
+}
+
+/* local-svc trades with it: whoever forgot it in REMOTE_PEERS has to hear so. */
+Test(remote_svc, rows_for_a_data_centre_that_is_no_peer_are_counted)
+{
+    expect_both_up();
+    fake_send(&east.fake, 100);
+    EXPECT_SOON(west, received, 100);
+    cr_assert(!has_stranger(NULL));
+    pthread_mutex_lock(&east.fake.lock);
+    east.fake.peer = "nowhere";
+    pthread_mutex_unlock(&east.fake.lock);
+    fake_send(&east.fake, 100);
+    cr_assert(harness_await(has_stranger, NULL, SOON_MS), "nobody notices");
+    cr_assert(fake_read(&west.fake, &west.fake.received) == 100);
+}
+
 /* ---- what was said before */
 
 static int64_t run_of(struct side *s)
