@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/io/deflate.h"
 #include "common/io/sign.h"
@@ -219,7 +220,7 @@ static struct sign_keys *keys(void)
 
     snprintf(path, sizeof(path), "%s/keys", folder);
     FILE *f = fopen(path, "we");
-    cr_assert(f);
+    cr_assert(f && fchmod(fileno(f), 0600) == 0);
     fprintf(f, "east k1 %064d\nwest k1 %064d\n", 1, 2);
     fclose(f);
     cr_assert(sign_keys_load(path, &k, &e), "%s", e.msg);

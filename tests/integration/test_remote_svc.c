@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -342,7 +343,7 @@ static void write_keys(void)
 
     snprintf(keys_path, sizeof(keys_path), "%s/keys", folder);
     FILE *f = fopen(keys_path, "we");
-    cr_assert(f);
+    cr_assert(f && fchmod(fileno(f), 0600) == 0);
     fprintf(f, "%s k1 " KEY_EAST "\n%s k1 " KEY_WEST "\nnorth k1 " KEY_WEST "\n", east.dc, west.dc);
     fclose(f);
     free(folder);
