@@ -39,7 +39,9 @@ struct bus_header {
 struct bus_message {
     struct bus_header headers[BUS_HEADERS_MAX];
     size_t headers_count;
-    struct buf body; /* a sender's callback fills it; a receiver's handler only reads it */
+    struct buf body;     /* a sender's callback fills it; a receiver's handler only reads it */
+    bool is_redelivered; /* by the broker's word: a receiver had it before, and was not done with it
+                          */
 };
 
 void bus_header_set(struct bus_message *m, const char *name, const char *value);
@@ -106,6 +108,9 @@ MUST_CHECK bool bus_sender_start(const struct bus_sender_config *config, struct 
                                  struct err *e);
 void bus_sender_wake(struct bus_sender *s); /* there is something; otherwise it asks each 200 ms */
 struct bus_counts bus_sender_counts(struct bus_sender *s);
+
+/* Stopping may take BUS_CALL_MS, while it connects: who stops several tells all of them first. */
+void bus_sender_tell_stop(struct bus_sender *s);
 struct bus_sender *bus_sender_stop(struct bus_sender *s);
 CLEANUP_DEFINE(bus_sender, struct bus_sender, bus_sender_stop)
 #define auto_bus_sender CLEANUP(bus_sender)
@@ -132,6 +137,7 @@ struct bus_receiver;
 MUST_CHECK bool bus_receiver_start(const struct bus_receiver_config *config,
                                    struct bus_receiver **ret, struct err *e);
 struct bus_counts bus_receiver_counts(struct bus_receiver *r);
+void bus_receiver_tell_stop(struct bus_receiver *r); /* like bus_sender_tell_stop() */
 struct bus_receiver *bus_receiver_stop(struct bus_receiver *r);
 CLEANUP_DEFINE(bus_receiver, struct bus_receiver, bus_receiver_stop)
 #define auto_bus_receiver CLEANUP(bus_receiver)

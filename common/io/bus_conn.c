@@ -349,15 +349,20 @@ bool bus_conn_start(struct bus_conn *c, struct err *e)
     return true;
 }
 
+void bus_conn_tell_stop(struct bus_conn *c)
+{
+    lock(c);
+    atomic_store(&c->stopped, true);
+    cut(c);
+    CHECK(pthread_cond_broadcast(&c->stop) == 0);
+    unlock(c);
+    bus_conn_wake(c);
+}
+
 void bus_conn_stop(struct bus_conn *c)
 {
     if (c->wake_fd >= 0) {
-        lock(c);
-        atomic_store(&c->stopped, true);
-        cut(c);
-        CHECK(pthread_cond_broadcast(&c->stop) == 0);
-        unlock(c);
-        bus_conn_wake(c);
+        bus_conn_tell_stop(c);
         CHECK(pthread_join(c->thread, NULL) == 0);
         CHECK(pthread_join(c->watchdog, NULL) == 0);
         (void)close(c->wake_fd);

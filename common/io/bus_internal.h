@@ -55,7 +55,8 @@ struct bus_conn {
 };
 
 MUST_CHECK bool bus_conn_start(struct bus_conn *c, struct err *e);
-void bus_conn_stop(struct bus_conn *c); /* joins; safe if it was never started */
+void bus_conn_tell_stop(struct bus_conn *c); /* does not wait */
+void bus_conn_stop(struct bus_conn *c);      /* joins; safe if it was never started */
 void bus_conn_wake(struct bus_conn *c);
 struct bus_counts bus_conn_counts(struct bus_conn *c);
 

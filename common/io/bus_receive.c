@@ -84,20 +84,47 @@ static void copy_headers(struct bus_message *m, const amqp_basic_properties_t *p
     }
 }
 
+/* The next frame of this kind on our channel; the connection's own may come in between. */
+static bool read_frame(struct bus_receiver *r, uint8_t type, amqp_frame_t *ret, struct err *e)
+{
+    do {
+        amqp_maybe_release_buffers(r->conn.amqp);
+        bus_conn_busy(&r->conn);
+        int status = amqp_simple_wait_frame(r->conn.amqp, ret);
+        bus_conn_idle(&r->conn);
+        if (!bus_status_check(status, "message", e) || !bus_conn_handle(&r->conn, ret, e))
+            return false;
+    } while (ret->channel != BUS_CHANNEL || ret->frame_type != type);
+    return true;
+}
+
+/* One over the limit is read past, since it would come again; it is never held. */
+static bool read_body(struct bus_receiver *r, uint64_t size, struct err *e)
+{
+    amqp_frame_t frame;
+
+    buf_clear(&r->message.body);
+    r->message.body.failed = size > BUS_BODY_MAX;
+    for (uint64_t done = 0; done < size; done += frame.payload.body_fragment.len) {
+        if (!read_frame(r, AMQP_FRAME_BODY, &frame, e))
+            return false;
+        if (!buf_failed(&r->message.body))
+            buf_add(&r->message.body, frame.payload.body_fragment.bytes,
+                    frame.payload.body_fragment.len);
+    }
+    return true;
+}
+
 /* A body over the limit arrives marked as failed, and empty. */
 static bool read_message(struct bus_receiver *r, struct err *e)
 {
-    amqp_message_t message;
+    amqp_frame_t frame;
 
-    bus_conn_busy(&r->conn);
-    amqp_rpc_reply_t reply = amqp_read_message(r->conn.amqp, BUS_CHANNEL, &message, 0);
-    bus_conn_idle(&r->conn);
-    if (!bus_reply_check(reply, "message", e))
+    if (!read_frame(r, AMQP_FRAME_HEADER, &frame, e))
         return false;
-    copy_headers(&r->message, &message.properties);
-    buf_clear(&r->message.body);
-    buf_add(&r->message.body, message.body.bytes, message.body.len);
-    amqp_destroy_message(&message);
+    copy_headers(&r->message, frame.payload.properties.decoded);
+    if (!read_body(r, frame.payload.properties.body_size, e))
+        return false;
     bus_conn_count(&r->conn, &r->conn.counts.received, 1);
     return true;
 }
@@ -111,10 +138,11 @@ static bool acknowledge(struct bus_receiver *r, uint64_t tag, bool done, struct 
     return bus_status_check(status, "acknowledge", e);
 }
 
-static bool take_delivery(struct bus_receiver *r, uint64_t tag, struct err *e)
+static bool take_delivery(struct bus_receiver *r, uint64_t tag, bool is_redelivered, struct err *e)
 {
     if (!read_message(r, e))
         return false;
+    r->message.is_redelivered = is_redelivered;
     bool done = r->config.handle(r->config.arg, &r->message);
     if (!acknowledge(r, tag, done, e))
         return false;
@@ -138,7 +166,7 @@ static bool receiver_step(void *arg, struct bus_conn *c, struct err *e)
     if (frame.frame_type == AMQP_FRAME_METHOD &&
         frame.payload.method.id == AMQP_BASIC_DELIVER_METHOD) {
         const amqp_basic_deliver_t *deliver = frame.payload.method.decoded;
-        return take_delivery(r, deliver->delivery_tag, e);
+        return take_delivery(r, deliver->delivery_tag, deliver->redelivered, e);
     }
     return bus_conn_handle(c, &frame, e);
 }
@@ -178,6 +206,11 @@ bool bus_receiver_start(const struct bus_receiver_config *config, struct bus_rec
 struct bus_counts bus_receiver_counts(struct bus_receiver *r)
 {
     return bus_conn_counts(&r->conn);
+}
+
+void bus_receiver_tell_stop(struct bus_receiver *r)
+{
+    bus_conn_tell_stop(&r->conn);
 }
 
 struct bus_receiver *bus_receiver_stop(struct bus_receiver *r)

@@ -234,6 +234,11 @@ struct bus_counts bus_sender_counts(struct bus_sender *s)
     return bus_conn_counts(&s->conn);
 }
 
+void bus_sender_tell_stop(struct bus_sender *s)
+{
+    bus_conn_tell_stop(&s->conn);
+}
+
 struct bus_sender *bus_sender_stop(struct bus_sender *s)
 {
     if (!s)

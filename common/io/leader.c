@@ -23,6 +23,7 @@ struct leader {
     pthread_mutex_t mutex;
     pthread_cond_t stop;
     bool stopping;          /* guarded by mutex */
+    bool has_resigned;      /* guarded by mutex */
     int64_t valid_until_ms; /* guarded by mutex; by clk_now_ms() */
     int64_t epoch;          /* guarded by mutex; the highest heard of */
     char how[200];          /* guarded by mutex; for operators */
@@ -254,14 +255,26 @@ static void stop_thread(struct leader *l)
     unlock(l);
     httpc_cancel(l->http);
     CHECK(pthread_join(l->thread, NULL) == 0);
+    l->is_running = false;
+}
+
+void leader_resign(struct leader *l)
+{
+    if (!l)
+        return;
+    if (l->is_running)
+        stop_thread(l);
+    lock(l);
+    l->has_resigned = true;
+    unlock(l);
+    metric_put(l->acting, false);
 }
 
 struct leader *leader_stop(struct leader *l)
 {
     if (!l)
         return NULL;
-    if (l->is_running)
-        stop_thread(l);
+    leader_resign(l);
     (void)httpc_free(l->http);
     buf_done(&l->reply.body);
     CHECK(pthread_cond_destroy(&l->stop) == 0);
@@ -272,13 +285,11 @@ struct leader *leader_stop(struct leader *l)
 
 bool leader_epoch(struct leader *l, int64_t *ret_epoch)
 {
-    if (l->config.settings.alone) {
-        *ret_epoch = LEADER_ALONE;
-        return true;
-    }
+    const bool is_alone = l->config.settings.alone;
+
     lock(l);
-    bool is_valid = clk_now_ms() < l->valid_until_ms;
-    *ret_epoch = l->epoch;
+    bool is_valid = !l->has_resigned && (is_alone || clk_now_ms() < l->valid_until_ms);
+    *ret_epoch = is_alone ? LEADER_ALONE : l->epoch;
     unlock(l);
     return is_valid;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/base/check.h"
 
@@ -71,6 +72,19 @@ static bool add_line(struct sign_keys *k, char *line, int number, struct err *e)
     return true;
 }
 
+/* A group may: that is how a secret is given to a container. */
+static bool check_mode(FILE *f, struct err *e)
+{
+    struct stat st;
+
+    if (fstat(fileno(f), &st) != 0)
+        return err_set(e, ERR_INVALID, "%s", strerror(errno));
+    if (st.st_mode & S_IRWXO)
+        return err_set(e, ERR_INVALID, "everybody may use it (mode %04o): chmod o= helps",
+                       (unsigned)st.st_mode & 07777);
+    return true;
+}
+
 static bool read_lines(FILE *f, struct sign_keys *k, struct err *e)
 {
     char line[LINE_SIZE];
@@ -82,6 +96,8 @@ static bool read_lines(FILE *f, struct sign_keys *k, struct err *e)
         else
             ok = add_line(k, line, number, e);
     }
+    if (ok && ferror(f))
+        ok = err_set(e, ERR_INVALID, "%s", strerror(errno));
     OPENSSL_cleanse(line, sizeof(line));
     return ok;
 }
@@ -95,7 +111,7 @@ bool sign_keys_load(const char *path, struct sign_keys **ret, struct err *e)
         return err_set(e, ERR_INVALID, "%s: %s", path, strerror(errno));
     CHECK(k != NULL);
     (void)setvbuf(f, NULL, _IONBF, 0); /* no copy of the secrets stays in a buffer */
-    bool ok = read_lines(f, k, e);
+    bool ok = check_mode(f, e) && read_lines(f, k, e);
     (void)fclose(f);
     if (!ok)
         return err_while(e, "%s", path);

@@ -5,7 +5,8 @@
  * from the data centre that it names.
  *
  * The file has a line "<dc> <key id> <hex, 32 to 64 bytes>" for each key;
- * empty lines and those that begin with # are skipped.  A data centre may have
+ * empty lines and those that begin with # are skipped.  A file that everybody
+ * may read or change is refused.  A data centre may have
  * several keys: all of them are accepted, and it signs with the first, so that
  * keys can be exchanged without a moment in which nothing is accepted.
  */

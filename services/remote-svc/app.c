@@ -6,7 +6,6 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "common/base/prng.h"
 
 #define BODY_MAX 1024
 
@@ -50,6 +49,9 @@ static void init_metrics(struct remote_metrics *m, struct metrics *registry)
 #undef X
     m->refused = metric_new(registry, METRIC_COUNTER, "volumecap_rows_refused_total",
                             "Messages that changed nothing, by what was wrong", "reason");
+    m->without_peer = metric_new(registry, METRIC_COUNTER, "volumecap_rows_without_peer_total",
+                                 "Rows for data centres that REMOTE_PEERS does not name", NULL);
+    metric_inc(m->without_peer, 0);
     for (int i = 1; i < ENVELOPE_VERDICT_COUNT; i++)
         (void)metric_at(m->refused, envelope_verdict_names[i], NULL, NULL);
 }
@@ -75,8 +77,8 @@ static void add_link(struct remote_app *app, const struct remote_peer_setting *s
     struct remote_link *link = &app->links[app->count++];
 
     link->app = app;
-    link->definitions.revision = FOLLOWER_UNKNOWN;
-    peer_init(&link->peer, &app->config, setting, app->run);
+    follow_definitions_rest(link);
+    peer_init(&link->peer, &app->config, setting);
     link->peer.metrics = metrics_of(&app->metrics, setting->dc);
 }
 
@@ -104,20 +106,28 @@ static bool start_leader(struct remote_app *app, struct err *e)
     return app->count == 0 || leader_start(&config, &app->leader, e);
 }
 
+static bool start_loops(struct remote_link *link, struct err *e)
+{
+    const struct loop_work definitions = {follow_definitions_tick, follow_definitions_rest, link};
+    const struct loop_work resend = {resend_tick, resend_rest, link};
+
+    return loop_start(&definitions, link->app->leader, &link->follow, e) &&
+           loop_start(&resend, link->app->leader, &link->remind, e);
+}
+
 /* All senders come first: whatever is heard or read may have to be told to any of them. */
 static bool start_threads(struct remote_app *app, struct err *e)
 {
+    const struct loop_work rows = {follow_rows_tick, follow_rows_rest, app};
+
     for (size_t i = 0; i < app->count; i++)
         if (!start_sender(&app->links[i], e))
             return false;
     for (size_t i = 0; i < app->count; i++)
-        if (!loop_start(follow_definitions_tick, &app->links[i], app->leader, &app->links[i].follow,
-                        e) ||
-            !loop_start(resend_tick, &app->links[i], app->leader, &app->links[i].remind, e))
+        if (!start_loops(&app->links[i], e))
             return false;
-    return app->count == 0 ||
-           (loop_start(follow_rows_tick, app, app->leader, &app->follow_rows, e) &&
-            consumer_start(app, &app->consumer, e));
+    return app->count == 0 || (loop_start(&rows, app->leader, &app->follow_rows, e) &&
+                               consumer_start(app, &app->consumer, e));
 }
 
 static bool is_ready(void *arg, struct buf *out)
@@ -167,7 +177,6 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     app->registry = metrics_new();
     init_metrics(&app->metrics, app->registry);
     app->refusals = refusals_new();
-    app->run = (int64_t)(prng_entropy() & (uint64_t)UNITS_MAX);
     if (!replicas_parse("REMOTE_LOCAL_URL", config->local_url, &app->locals, e) ||
         !replicas_parse("REMOTE_META_URL", config->meta_url, &app->metas, e) ||
         !remote_config_check(config, peers, &count, e) || !load_keys(app, peers, count, e))
@@ -180,6 +189,17 @@ bool remote_app_start(const struct remote_config *config, const char *openapi,
     return true;
 }
 
+/* A broker that cannot be reached delays nobody else, least of all the replica that acts next. */
+static void tell_stop(struct remote_app *app)
+{
+    leader_resign(app->leader);
+    if (app->consumer)
+        consumer_tell_stop(app->consumer);
+    for (size_t i = 0; i < app->count; i++)
+        if (app->links[i].peer.sender)
+            bus_sender_tell_stop(app->links[i].peer.sender);
+}
+
 /* Whoever reads or hears is stopped before whoever speaks. */
 struct remote_app *remote_app_stop(struct remote_app *app)
 {
@@ -187,6 +207,7 @@ struct remote_app *remote_app_stop(struct remote_app *app)
         return NULL;
     if (app->httpd)
         httpd_drain(app->httpd);
+    tell_stop(app);
     (void)httpd_stop(app->httpd);
     (void)consumer_stop(app->consumer);
     (void)loop_stop(app->follow_rows);

@@ -35,7 +35,14 @@ struct remote_metrics {
 #define X(member, kind, name, help) struct metric *member; /* by peer */
     PEER_METRICS(X)
 #undef X
-    struct metric *refused; /* by reason */
+    struct metric *refused;      /* by reason */
+    struct metric *without_peer; /* rows for data centres that are no peers */
+};
+
+/* Data centres that local-svc knows, and REMOTE_PEERS does not. */
+struct strangers {
+    char dcs[REMOTE_PEERS_MAX][NAME_SIZE];
+    size_t count;
 };
 
 struct remote_app {
@@ -48,9 +55,9 @@ struct remote_app {
     struct remote_link links[REMOTE_PEERS_MAX];
     size_t count;
     struct refusals *refusals;
-    int64_t run;        /* of this process, in what it says */
-    int64_t rows_since; /* of the one thread that follows rows */
-    bool is_following;  /* the same thread's: rows_since is known */
+    int64_t rows_since;         /* of the one thread that follows rows */
+    bool is_following;          /* the same thread's: rows_since is known */
+    struct strangers strangers; /* the same thread's */
     struct loop *follow_rows;
     struct consumer *consumer;
     struct httpd *httpd;
@@ -82,4 +89,5 @@ bus_next publisher_next;
 /* consumer.c: what the others say. */
 MUST_CHECK bool consumer_start(struct remote_app *app, struct consumer **ret, struct err *e);
 struct bus_counts consumer_bus(const struct consumer *c);
+void consumer_tell_stop(struct consumer *c);
 struct consumer *consumer_stop(struct consumer *c);

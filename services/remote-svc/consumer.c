@@ -24,12 +24,15 @@ struct consumer {
 
 /* ---- what is wrong with a message */
 
-static void refuse(struct consumer *c, const char *reason, const char *from)
+/* `why`: more about it; or "". */
+static void refuse(struct consumer *c, const char *reason, const char *from, const char *why)
 {
     metric_add(metric_at(c->app->metrics.refused, reason, NULL, NULL), 1);
-    refusals_add(c->app->refusals, from, reason);
-    log_event(LOG_WARN, "message.refused", log_str("reason", reason),
-              log_str("from", from && name_is_valid(from) ? from : ""));
+    const int64_t count = refusals_add(c->app->refusals, from, reason, clk_now_ms());
+    if (count > 0)
+        log_event(LOG_WARN, "message.refused", log_str("reason", reason),
+                  log_str("from", from && name_is_valid(from) ? from : ""), log_i64("count", count),
+                  log_str("error", why));
 }
 
 /*
@@ -44,8 +47,7 @@ static bool refused_by(struct consumer *c, const char *reason, struct remote_lin
         log_event(LOG_DEBUG, "message.waits", log_str("for", reason), log_str("error", e->msg));
         return false;
     }
-    log_event(LOG_WARN, "message.refused_by", log_str("by", reason), log_str("error", e->msg));
-    refuse(c, reason, link->peer.setting.dc);
+    refuse(c, reason, link->peer.setting.dc, e->msg);
     peer_missed(&link->peer);
     return true;
 }
@@ -60,7 +62,7 @@ static bool take_rows(struct consumer *c, struct remote_link *link, struct span 
     struct span rows, answer, ours;
     struct err e = {0};
     if (!span_member(message, "rows", &rows)) {
-        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
+        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from, "");
         return true;
     }
     buf_printf(&body, "{\"from\":\"%s\",\"rows\":", from);
@@ -87,7 +89,7 @@ static bool take_definitions(struct consumer *c, struct remote_link *link, struc
     if (!span_member(message, "definitions", &definitions) ||
         !span_member_i64(message, "from_revision", &first) ||
         !span_member_i64(message, "to_revision", &last)) {
-        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from);
+        refuse(c, envelope_verdict_names[ENVELOPE_MALFORMED], from, "");
         return true;
     }
     buf_printf(&body,
@@ -117,14 +119,8 @@ static bool take_hello(struct consumer *c, struct remote_link *link, struct span
     return true;
 }
 
-static bool take(struct consumer *c, const struct envelope *envelope, struct remote_link *link,
-                 struct span message, size_t bytes)
+static struct peer_said said_in(struct span message)
 {
-    static bool (*const takers[])(struct consumer *, struct remote_link *, struct span) = {
-        [ENVELOPE_HELLO] = take_hello,
-        [ENVELOPE_ROWS] = take_rows,
-        [ENVELOPE_DEFINITIONS] = take_definitions,
-    };
     struct peer_said said = PEER_SAID_NOTHING;
 
     (void)span_member_i64(message, "sent_at_ms", &said.sent_at_ms);
@@ -136,10 +132,21 @@ static bool take(struct consumer *c, const struct envelope *envelope, struct rem
     (void)span_member_i64(message, "rows_seq", &said.rows_seq);
     (void)span_member_i64(message, "rows_done", &said.rows_done);
     (void)span_member_i64(message, "definitions_applied", &said.definitions_applied);
-    peer_heard(&link->peer, &said, bytes);
-    bool done = takers[envelope->kind](c, link, message);
-    if (done && envelope->kind == ENVELOPE_ROWS)
-        peer_rows_done(&link->peer, &said);
+    return said;
+}
+
+static bool take(struct consumer *c, enum envelope_kind kind, struct remote_link *link,
+                 struct span message, const struct peer_said *said)
+{
+    static bool (*const takers[])(struct consumer *, struct remote_link *, struct span) = {
+        [ENVELOPE_HELLO] = take_hello,
+        [ENVELOPE_ROWS] = take_rows,
+        [ENVELOPE_DEFINITIONS] = take_definitions,
+    };
+    bool done = takers[kind](c, link, message);
+
+    if (done && kind == ENVELOPE_ROWS)
+        peer_rows_done(&link->peer, said);
     return done;
 }
 
@@ -158,9 +165,12 @@ static bool handle(void *arg, const struct bus_message *m)
         verdict = ENVELOPE_STRANGER;
     if (verdict == ENVELOPE_GOOD && !js_parse(message.text, message.len, &json, &e))
         verdict = ENVELOPE_MALFORMED;
+    const struct peer_said said = verdict == ENVELOPE_GOOD ? said_in(message) : PEER_SAID_NOTHING;
+    if (verdict == ENVELOPE_GOOD && !peer_heard(&link->peer, &said, m->body.len, m->is_redelivered))
+        verdict = ENVELOPE_REPLAYED;
     if (verdict == ENVELOPE_GOOD)
-        return take(c, &envelope, link, message, m->body.len);
-    refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"));
+        return take(c, envelope.kind, link, message, &said);
+    refuse(c, envelope_verdict_names[verdict], bus_header(m, "from"), "");
     return true;
 }
 
@@ -199,12 +209,20 @@ struct bus_counts consumer_bus(const struct consumer *c)
     return bus_receiver_counts(c->receiver);
 }
 
+/* Of one that may not have started. */
+void consumer_tell_stop(struct consumer *c)
+{
+    if (c->http)
+        httpc_cancel(c->http);
+    if (c->receiver)
+        bus_receiver_tell_stop(c->receiver);
+}
+
 struct consumer *consumer_stop(struct consumer *c)
 {
     if (!c)
         return NULL;
-    if (c->http)
-        httpc_cancel(c->http);
+    consumer_tell_stop(c);
     (void)bus_receiver_stop(c->receiver);
     (void)httpc_free(c->http);
     free(c);

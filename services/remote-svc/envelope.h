@@ -7,7 +7,7 @@
  * A body that is not small is packed (header enc: deflate).  The signature is over
  * "<version>\n<from>\n<to>\n<kind>\n<enc>\n" and the body as it travels, so that nothing is
  * unpacked that is not believed, and a message for one data centre is of no use at another.
- * Repeating an old message is harmless: it has cumulative numbers.
+ * A message that is repeated has a good signature: peer_heard() knows it by its number.
  */
 
 #include <stdbool.h>
@@ -32,6 +32,7 @@
     X(ENVELOPE_KIND_WRONG,     "kind")                \
     X(ENVELOPE_KEY_UNKNOWN,    "key")                 \
     X(ENVELOPE_FORGED,         "signature")           \
+    X(ENVELOPE_REPLAYED,       "replayed")            \
     X(ENVELOPE_TOO_LARGE,      "too_large")           \
     X(ENVELOPE_MALFORMED,      "malformed")
 /* clang-format on */

@@ -180,3 +180,10 @@ int64_t follow_definitions_tick(void *arg, struct httpc *http)
     f->failed = !ok;
     return ok ? 0 : FAILED_MS;
 }
+
+void follow_definitions_rest(void *arg)
+{
+    struct remote_link *link = arg;
+
+    link->definitions = (struct follower){.revision = FOLLOWER_UNKNOWN};
+}

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "services/remote-svc/app.h"
@@ -8,8 +9,40 @@
 #define GRACE_MS 5000
 #define FAILED_MS 500
 
+/* So many are known by name, and logged once. */
+static bool is_new_stranger(struct strangers *s, const char *dc)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->dcs[i], dc) == 0)
+            return false;
+    if (s->count == REMOTE_PEERS_MAX)
+        return false;
+    (void)snprintf(s->dcs[s->count++], NAME_SIZE, "%s", dc);
+    return true;
+}
+
+/* local-svc trades with a data centre that nobody here can reach. */
+static void note_strangers(struct remote_app *app, struct span rows)
+{
+    struct span row;
+    char dc[NAME_SIZE];
+    size_t at = 0;
+
+    while (span_next(rows, &at, &row)) {
+        if (!span_member_text(row, "peer", dc, sizeof(dc)) || remote_link_of(app, dc))
+            continue;
+        metric_inc(app->metrics.without_peer, 1);
+        if (is_new_stranger(&app->strangers, dc))
+            log_event(
+                LOG_WARN, "rows.without_peer", log_str("dc", dc),
+                log_str("why", "local-svc has rows for it, and REMOTE_PEERS does not name it"),
+                log_str("then", "it is told nothing"));
+    }
+}
+
 static void tell_all(struct remote_app *app, struct span rows)
 {
+    note_strangers(app, rows);
     for (size_t i = 0; i < app->count; i++)
         peer_tell_rows(&app->links[i].peer, rows);
 }
@@ -69,4 +102,11 @@ int64_t follow_rows_tick(void *arg, struct httpc *http)
         return 0;
     log_event(LOG_WARN, "rows.failed", log_str("error", e.msg), log_str("then", "will retry"));
     return FAILED_MS;
+}
+
+void follow_rows_rest(void *arg)
+{
+    struct remote_app *app = arg;
+
+    app->is_following = false;
 }

@@ -58,7 +58,10 @@ struct resend {
 
 /* `arg` is a struct remote_app: GET /rows of local-svc, for all peers. */
 loop_tick follow_rows_tick;
+loop_rest follow_rows_rest;
 
 /* `arg` is a struct remote_link. */
 loop_tick follow_definitions_tick;
+loop_rest follow_definitions_rest; /* also how it begins */
 loop_tick resend_tick;
+loop_rest resend_rest; /* and of the peer itself */

@@ -10,8 +10,7 @@
 #define STANDBY_MS 100
 
 struct loop {
-    loop_tick *tick;
-    void *arg;
+    struct loop_work work;
     struct leader *leader;
     struct httpc *http;
     pthread_t thread;
@@ -40,6 +39,15 @@ static bool may_act(const struct loop *l)
     return leader_epoch(l->leader, &epoch);
 }
 
+/* Returns in how many ms to come back. */
+static int64_t step(struct loop *l)
+{
+    if (may_act(l))
+        return l->work.tick(l->work.arg, l->http);
+    l->work.rest(l->work.arg);
+    return STANDBY_MS;
+}
+
 static void *run(void *arg)
 {
     struct loop *l = arg;
@@ -47,7 +55,7 @@ static void *run(void *arg)
     CHECK(pthread_mutex_lock(&l->lock) == 0);
     while (!l->stopping) {
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
-        int64_t pause_ms = may_act(l) ? l->tick(l->arg, l->http) : STANDBY_MS;
+        int64_t pause_ms = step(l);
         CHECK(pthread_mutex_lock(&l->lock) == 0);
         pause_for(l, pause_ms);
     }
@@ -55,7 +63,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool loop_start(loop_tick *tick, void *arg, struct leader *leader, struct loop **ret, struct err *e)
+bool loop_start(const struct loop_work *work, struct leader *leader, struct loop **ret,
+                struct err *e)
 {
     struct loop *l = calloc(1, sizeof(*l));
     pthread_condattr_t monotonic;
@@ -65,8 +74,7 @@ bool loop_start(loop_tick *tick, void *arg, struct leader *leader, struct loop *
         free(l);
         return false;
     }
-    l->tick = tick;
-    l->arg = arg;
+    l->work = *work;
     l->leader = leader;
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
     CHECK(pthread_condattr_init(&monotonic) == 0);

@@ -15,9 +15,18 @@
 /* Returns in how many ms to come back. */
 typedef int64_t loop_tick(void *arg, struct httpc *http);
 
+/* Forgets what is true only as long as this replica acts: again and again, while it does not. */
+typedef void loop_rest(void *arg);
+
+struct loop_work {
+    loop_tick *tick;
+    loop_rest *rest;
+    void *arg; /* of both */
+};
+
 struct loop;
 
-MUST_CHECK bool loop_start(loop_tick *tick, void *arg, struct leader *leader, struct loop **ret,
+MUST_CHECK bool loop_start(const struct loop_work *work, struct leader *leader, struct loop **ret,
                            struct err *e);
 
 /* Breaks off a call under way. */

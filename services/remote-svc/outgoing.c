@@ -13,9 +13,14 @@
 #define KEY_SIZE (NAME_SIZE + TIME_TEXT_SIZE)
 #define TOLD_MAX 100000 /* windows, with 16 to 64 bytes each */
 
+/* A database that was restored counts its versions again, in a higher incarnation. */
+struct age {
+    int64_t incarnation, version;
+};
+
 struct waiting_row {
     char key[KEY_SIZE]; /* "cap/starts_at" */
-    int64_t version;
+    struct age age;
     char *text;
     size_t len;
     UT_hash_handle hh; /* iterates in the order in which they came */
@@ -45,16 +50,21 @@ static void remove_row(struct outgoing *o, struct waiting_row *row)
     free(row);
 }
 
-struct outgoing *outgoing_free(struct outgoing *o)
+static void remove_all(struct outgoing *o)
 {
     struct waiting_row *row = NULL, *next = NULL;
 
-    if (!o)
-        return NULL;
     HASH_ITER(hh, o->rows, row, next)
     {
         remove_row(o, row);
     }
+}
+
+struct outgoing *outgoing_free(struct outgoing *o)
+{
+    if (!o)
+        return NULL;
+    remove_all(o);
     (void)told_free(o->told);
     (void)pthread_mutex_destroy(&o->lock);
     free(o);
@@ -87,19 +97,33 @@ static struct waiting_row *row_for(struct outgoing *o, const char *key)
     return row;
 }
 
+static struct age age_of(struct span row)
+{
+    struct age age = {0};
+
+    (void)span_member_i64(row, "incarnation", &age.incarnation);
+    (void)span_member_i64(row, "version", &age.version);
+    return age;
+}
+
+static bool is_older(struct age a, struct age than)
+{
+    return a.incarnation < than.incarnation ||
+           (a.incarnation == than.incarnation && a.version < than.version);
+}
+
 /* Under the lock. */
 static bool put(struct outgoing *o, const char *key, struct span text)
 {
     struct waiting_row *row = row_for(o, key);
-    int64_t version = 0;
+    const struct age age = age_of(text);
 
-    (void)span_member_i64(text, "version", &version);
-    if (row && version >= row->version) {
+    if (row && !is_older(age, row->age)) {
         free(row->text);
         row->text = strndup(text.text, text.len);
         CHECK(row->text);
         row->len = text.len;
-        row->version = version;
+        row->age = age;
     }
     return row != NULL;
 }
@@ -162,6 +186,14 @@ int64_t outgoing_count(struct outgoing *o)
 void outgoing_forget(struct outgoing *o)
 {
     CHECK(pthread_mutex_lock(&o->lock) == 0);
+    told_forget(o->told);
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+}
+
+void outgoing_clear(struct outgoing *o)
+{
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    remove_all(o);
     told_forget(o->told);
     CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }

@@ -33,5 +33,8 @@ int64_t outgoing_count(struct outgoing *o);
 /* Whatever was taken may have been lost. */
 void outgoing_forget(struct outgoing *o);
 
+/* Nothing waits any more, either. */
+void outgoing_clear(struct outgoing *o);
+
 /* After a round: forgets the windows that it did not show. */
 void outgoing_sweep(struct outgoing *o);

@@ -6,10 +6,12 @@
 #include "common/base/check.h"
 #include "common/base/clk.h"
 #include "common/base/log.h"
+#include "common/base/prng.h"
 
 #define NS_PER_MS INT64_C(1000000)
 #define DIFFERENCE_MS 30000 /* for so long the quickest message says what the clocks differ by */
 #define UNDER_WAY_MAX 2     /* messages that the broker has not confirmed */
+#define RUN_BITS 10         /* that tell runs of one millisecond apart */
 
 static void lock(struct peer *p)
 {
@@ -21,19 +23,45 @@ static void unlock(struct peer *p)
     CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
-void peer_init(struct peer *p, const struct remote_config *config,
-               const struct remote_peer_setting *setting, int64_t run)
+/*
+ * Later runs have higher numbers, as far as the clocks of the replicas go on.
+ * If one has gone back, the peer says that it has heard a higher one: take_run().
+ */
+static int64_t run_of_now(void)
 {
-    p->config = config;
-    p->setting = *setting;
+    int64_t ms = min_i64(max_i64(clk_utc_ms(), 0), UNITS_MAX >> RUN_BITS);
+
+    return ms << RUN_BITS | (int64_t)(prng_entropy() >> (64 - RUN_BITS));
+}
+
+/* Under the lock: nothing has been said in it. */
+static void begin_run(struct peer *p, int64_t run)
+{
     p->run = run;
-    (void)snprintf(p->queue, sizeof(p->queue), "volumecap.%s", setting->dc);
-    p->rows = outgoing_new(config->queue_rows_max);
-    p->definitions = BUF_INIT(BUS_BODY_MAX);
+    p->seq = p->rows_seq = p->rows_done = 0;
+    p->view.missed = 0;
+}
+
+/* Likewise. */
+static void know_nothing(struct peer *p)
+{
     p->view = (struct peer_view){.heard_ms = PEER_UNKNOWN,
                                  .definitions_echoed = PEER_UNKNOWN,
                                  .definitions_applied = PEER_UNKNOWN};
-    p->ears.run = PEER_UNKNOWN;
+    ears_init(&p->ears);
+    p->was_found = p->has_missed = p->has_definitions = p->owes_echo = false;
+}
+
+void peer_init(struct peer *p, const struct remote_config *config,
+               const struct remote_peer_setting *setting)
+{
+    p->config = config;
+    p->setting = *setting;
+    (void)snprintf(p->queue, sizeof(p->queue), "volumecap.%s", setting->dc);
+    p->rows = outgoing_new(config->queue_rows_max);
+    p->definitions = BUF_INIT(BUS_BODY_MAX);
+    know_nothing(p);
+    begin_run(p, run_of_now());
     CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
 }
 
@@ -58,25 +86,6 @@ struct bus_counts peer_bus(struct peer *p)
 }
 
 /* ---- up and lost; each of these under the lock */
-
-/* True of one that comes again: it says nothing of how things are now. */
-static bool is_old(const struct peer_ears *ears, const struct peer_said *said)
-{
-    return said->run != PEER_UNKNOWN && said->run == ears->run && said->seq <= ears->last_seq;
-}
-
-static void count_missed(struct peer_ears *ears, const struct peer_said *said)
-{
-    if (said->run == PEER_UNKNOWN || said->seq == PEER_UNKNOWN)
-        return;
-    if (said->run != ears->run)
-        *ears =
-            (struct peer_ears){.run = said->run, .last_seq = said->seq, .rows_done = PEER_UNKNOWN};
-    if (said->seq > ears->last_seq) {
-        ears->missed += said->seq - ears->last_seq - 1;
-        ears->last_seq = said->seq;
-    }
-}
 
 /* A message only ever makes the difference look smaller: the quickest of a while is the best. */
 static void measure_clock(struct peer *p, int64_t sent_at_ms)
@@ -105,6 +114,19 @@ static void take_view(struct peer *p, const struct peer_said *said)
         p->view.definitions_echoed = said->definitions_applied;
 }
 
+/*
+ * It has heard a later run of ours than this one, since a clock of ours went
+ * back: it believes nothing until we speak in one that is later still.
+ */
+static bool take_run(struct peer *p, const struct peer_said *said)
+{
+    if (said->heard_run <= p->run || said->heard_run >= UNITS_MAX)
+        return false;
+    begin_run(p, said->heard_run + 1);
+    p->has_missed = true;
+    return true;
+}
+
 /* What operators see of it. */
 static void show(struct peer *p)
 {
@@ -113,20 +135,19 @@ static void show(struct peer *p)
     metric_set(p->metrics.clock_difference, p->view.clock_difference_ms * NS_PER_MS);
 }
 
-/* Under the lock, which it gives back. */
-static void hear(struct peer *p, const struct peer_said *said)
+/* Under the lock, which it gives back.  A run that has just begun cannot have heard us. */
+static void hear(struct peer *p, const struct peer_said *said, bool is_new_run)
 {
     int64_t now_ms = clk_now_ms(), before_ms = p->view.heard_ms;
     bool found = !p->view.is_up, heard_us = p->view.hears_us == PEER_HEARS;
-    bool is_new = said->run != p->ears.run; /* it has just begun, and cannot have heard us */
     if (said->sent_at_ms != PEER_UNKNOWN)
         measure_clock(p, said->sent_at_ms);
     p->view.heard_ms = now_ms;
     p->view.is_up = true;
     p->was_found = p->was_found || found;
-    count_missed(&p->ears, said);
     take_view(p, said);
-    bool is_deaf = !is_new && heard_us && p->view.hears_us == PEER_HEARS_NOT;
+    bool is_later = take_run(p, said);
+    bool is_deaf = !is_new_run && heard_us && p->view.hears_us == PEER_HEARS_NOT;
     show(p);
     unlock(p);
     /* Rows may wait for what it has just said that it is done with. */
@@ -134,23 +155,45 @@ static void hear(struct peer *p, const struct peer_said *said)
     metric_set(p->metrics.heard_at, clk_utc_ms() * NS_PER_MS);
     if (found && before_ms == PEER_UNKNOWN)
         log_event(LOG_INFO, "peer.found", log_str("peer", p->setting.dc),
-                  log_str("after", "never since this service started"));
+                  log_str("after", "never since this replica acts"));
     else if (found)
         log_event(LOG_INFO, "peer.found", log_str("peer", p->setting.dc),
                   log_i64("silent_ms", now_ms - before_ms));
+    if (is_later)
+        log_event(LOG_WARN, "peer.later_run", log_str("peer", p->setting.dc),
+                  log_str("why", "it has heard a later run of ours: has our clock gone back?"),
+                  log_str("then", "going on in one that is later still"));
     if (is_deaf)
         log_event(LOG_WARN, "peer.deaf", log_str("peer", p->setting.dc),
                   log_str("why", "it is heard, and says that it does not hear us"));
 }
 
-void peer_heard(struct peer *p, const struct peer_said *said, size_t bytes)
+bool peer_heard(struct peer *p, const struct peer_said *said, size_t bytes, bool is_redelivered)
 {
-    metric_add(p->metrics.received_bytes, (int64_t)bytes);
     lock(p);
-    if (is_old(&p->ears, said))
-        unlock(p);
+    const int64_t run = p->ears.run;
+    enum ears_verdict verdict = ears_hear(&p->ears, said->run, said->seq);
+    bool is_believed = verdict != EARS_REPLAYED || is_redelivered;
+    if (verdict == EARS_NEWS)
+        hear(p, said, said->run != run);
     else
-        hear(p, said);
+        unlock(p);
+    if (is_believed)
+        metric_add(p->metrics.received_bytes, (int64_t)bytes);
+    return is_believed;
+}
+
+void peer_rest(struct peer *p)
+{
+    lock(p);
+    know_nothing(p);
+    begin_run(p, max_i64(run_of_now(), p->run + 1));
+    show(p);
+    unlock(p);
+    outgoing_clear(p->rows);
+    metric_set(p->metrics.heard_at, 0);
+    metric_set(p->metrics.in_transit, 0);
+    metric_set(p->metrics.waiting, 0);
 }
 
 void peer_rows_done(struct peer *p, const struct peer_said *said)

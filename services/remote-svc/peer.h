@@ -10,14 +10,16 @@
 #include "common/base/num.h"
 #include "common/io/bus.h"
 #include "services/remote-svc/config.h"
+#include "services/remote-svc/ears.h"
 #include "services/remote-svc/outgoing.h"
 
-#define PEER_UNKNOWN INT64_C(-1)
+#define PEER_UNKNOWN EARS_UNKNOWN
 
 /*
  * What every message says besides its content; PEER_UNKNOWN where it is silent.
- * A run is the life of one process of remote-svc, by a random number; its
- * messages to one peer are numbered from 1.
+ * A run is a time in which one process of remote-svc acts, by a number that is
+ * higher than those of all runs before it; its messages to one peer are
+ * numbered from 1.
  */
 struct peer_said {
     int64_t sent_at_ms;          /* its calendar clock */
@@ -84,24 +86,18 @@ struct peer_metrics {
 #undef X
 };
 
-/* Its messages as they came. */
-struct peer_ears {
-    int64_t run, last_seq, missed;
-    int64_t rows_done; /* the last with rows that is done with */
-};
-
 struct peer {
     const struct remote_config *config;
     struct remote_peer_setting setting;
     char queue[NAME_SIZE + 16]; /* where it listens */
-    int64_t run;                /* ours */
     struct outgoing *rows;
     struct bus_sender *sender;
     struct peer_metrics metrics;
 
     pthread_mutex_t lock; /* guards all below */
+    int64_t run;          /* ours */
     struct peer_view view;
-    struct peer_ears ears;
+    struct ears ears;           /* its messages as they came */
     bool was_found, has_missed; /* since peer_check(): tell it everything */
     int64_t difference_ms;      /* when the clock difference was measured */
     bool has_definitions;       /* a message of ours waits */
@@ -113,16 +109,24 @@ struct peer {
     int64_t seq;                /* of the last message to it */
 };
 
-/* `run` is the same for all peers of a process. */
 void peer_init(struct peer *p, const struct remote_config *config,
-               const struct remote_peer_setting *setting, int64_t run);
+               const struct remote_peer_setting *setting);
 void peer_done(struct peer *p);
 
 struct peer_view peer_look(struct peer *p);
 struct bus_counts peer_bus(struct peer *p);
 
-/* A message of it has come. */
-void peer_heard(struct peer *p, const struct peer_said *said, size_t bytes);
+/*
+ * While this replica does not act: nothing is known, nothing waits, and what
+ * is said next is said in a new run.
+ */
+void peer_rest(struct peer *p);
+
+/*
+ * A message of it has come; false: it is a replay, which nobody should believe.
+ * One that the broker gives out again is none: it may not have been done with.
+ */
+bool peer_heard(struct peer *p, const struct peer_said *said, size_t bytes, bool is_redelivered);
 
 /* The rows of this message of it are done with: it is told so soon. */
 void peer_rows_done(struct peer *p, const struct peer_said *said);

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/clk.h"
 
 struct refusals {
     pthread_mutex_t lock; /* guards all below */
     struct refusal rows[REFUSALS_MAX];
     size_t count;
+    int64_t lines, lines_ms; /* in the log, and since when they are counted */
 };
 
 struct refusals *refusals_new(void)
@@ -55,13 +55,31 @@ static struct refusal *find(struct refusals *r, const char *from, const char *re
     return fresh;
 }
 
-void refusals_add(struct refusals *r, const char *from, const char *reason)
+/* Under the lock. */
+static int64_t take_unlogged(struct refusals *r, struct refusal *row, int64_t now_ms)
+{
+    if (r->lines == 0 || now_ms - r->lines_ms >= REFUSALS_LOG_MS) {
+        r->lines = 0;
+        r->lines_ms = now_ms;
+    }
+    if (r->lines == REFUSALS_MAX || (row->logged > 0 && now_ms - row->logged_ms < REFUSALS_LOG_MS))
+        return 0;
+    const int64_t count = row->count - row->logged;
+    r->lines++;
+    row->logged = row->count;
+    row->logged_ms = now_ms;
+    return count;
+}
+
+int64_t refusals_add(struct refusals *r, const char *from, const char *reason, int64_t now_ms)
 {
     CHECK(pthread_mutex_lock(&r->lock) == 0);
     struct refusal *row = find(r, from && name_is_valid(from) ? from : "", reason);
     row->count++;
-    row->last_ms = clk_now_ms();
+    row->last_ms = now_ms;
+    const int64_t unlogged = take_unlogged(r, row, now_ms);
     CHECK(pthread_mutex_unlock(&r->lock) == 0);
+    return unlogged;
 }
 
 size_t refusals_list(struct refusals *r, struct refusal ret[REFUSALS_MAX])

@@ -201,3 +201,11 @@ int64_t resend_tick(void *arg, struct httpc *http)
         return FAILED_MS;
     return min_i64(TICK_MS, min_i64(link->app->config.resend_ms, max_i64(step_ms(link), 1)));
 }
+
+void resend_rest(void *arg)
+{
+    struct remote_link *link = arg;
+
+    link->resend = (struct resend){0};
+    peer_rest(&link->peer);
+}

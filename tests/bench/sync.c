@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "common/base/check.h"
@@ -146,7 +147,7 @@ static void write_keys(struct scene *s)
     s->folder = folder_scratch();
     snprintf(s->keys_path, sizeof(s->keys_path), "%s/keys", s->folder);
     FILE *f = fopen(s->keys_path, "we");
-    CHECK(f != NULL);
+    CHECK(f != NULL && fchmod(fileno(f), 0600) == 0);
     for (int i = 0; i <= PEERS; i++)
         fprintf(f, "dc%d k1 %064d\n", i, i + 1);
     CHECK(fclose(f) == 0);

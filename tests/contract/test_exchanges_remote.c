@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "tests/contract/exchanges.h"
 #include "tests/harness/proc.h"
@@ -23,7 +24,7 @@ static void write_keys(const char *path)
 {
     FILE *f = fopen(path, "w");
 
-    cr_assert(f != NULL);
+    cr_assert(f != NULL && fchmod(fileno(f), 0600) == 0);
     for (int i = 0; i < 2; i++)
         (void)fprintf(f, "%s first %064d\n", i == 0 ? "here" : "there", i + 1);
     cr_assert(fclose(f) == 0);

@@ -1,5 +1,7 @@
 /* The bus on real brokers that are killed, wiped and full. */
 
+#include <amqp.h>
+#include <amqp_tcp_socket.h>
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
@@ -9,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,12 +26,15 @@
 
 RABBIT_SUITE(1);
 
+#define LARGE (32 << 20)
+
 static char queue[32]; /* this test's */
 
 /* Says 1, 2, 3... up to `limit`; hears them. */
 struct talk {
     atomic_llong said, limit, heard, last;
-    atomic_int refuse; /* so many messages are wanted later */
+    atomic_int refuse;      /* so many messages are wanted later */
+    atomic_llong too_large; /* so many came without their bodies */
     size_t padding;
     atomic_bool is_signed;
 };
@@ -55,6 +61,10 @@ static bool hear(void *arg, const struct bus_message *m)
     if (atomic_load(&t->refuse) > 0) {
         atomic_fetch_sub(&t->refuse, 1);
         return false;
+    }
+    if (buf_failed(&m->body)) {
+        atomic_fetch_add(&t->too_large, 1);
+        return true;
     }
     if (from && strcmp(from, "east") == 0)
         atomic_store(&t->is_signed, true);
@@ -391,6 +401,83 @@ Test(bus, amqps_wants_a_certificate_for_the_name_that_it_was_told)
     auto_rabbit struct rabbit *broker = rabbit_start_tls("elsewhere.test");
 
     expect_no_trust(broker, rabbit_ca(broker));
+}
+
+/* As somebody who does not know our limit would say it. */
+static void say_large(const char *url, size_t len)
+{
+    static char never_written[LARGE]; /* takes no memory */
+    struct amqp_connection_info info;
+    auto_free char *copy = strdup(url);
+    amqp_connection_state_t c = amqp_new_connection();
+    amqp_socket_t *socket = amqp_tcp_socket_new(c);
+
+    cr_assert(copy && amqp_parse_url(copy, &info) == AMQP_STATUS_OK);
+    cr_assert(amqp_socket_open(socket, info.host, info.port) == AMQP_STATUS_OK);
+    cr_assert(
+        amqp_login(c, info.vhost, 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, info.user, info.password)
+            .reply_type == AMQP_RESPONSE_NORMAL);
+    (void)amqp_channel_open(c, 1);
+    (void)amqp_confirm_select(c, 1);
+    cr_assert(amqp_basic_publish(c, 1, amqp_empty_bytes, amqp_cstring_bytes(queue), 1, 0, NULL,
+                                 (amqp_bytes_t){.len = len, .bytes = never_written}) ==
+              AMQP_STATUS_OK);
+    amqp_frame_t frame;
+    cr_assert(amqp_simple_wait_frame(c, &frame) == AMQP_STATUS_OK);
+    cr_assert(frame.payload.method.id == AMQP_BASIC_ACK_METHOD);
+    (void)amqp_destroy_connection(c);
+}
+
+static long peak_kb(void)
+{
+    struct rusage usage;
+
+    cr_assert(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+static bool has_passed(void *arg)
+{
+    const struct wish *w = arg;
+
+    return atomic_load(&w->talk->too_large) >= w->number;
+}
+
+/* Its size is announced in front of it. */
+Test(bus, a_message_over_the_limit_is_read_past_and_never_held)
+{
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
+    struct talk t = {.limit = 0, .padding = BUS_BODY_MAX - 1};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    atomic_store(&t.limit, 1);
+    EXPECT_SOON(is_heard, .talk = &t, .number = 1);
+    const long before_kb = peak_kb();
+    say_large(rabbit_url(broker), LARGE);
+    say_large(rabbit_url(broker), BUS_BODY_MAX + 1);
+    EXPECT_SOON(has_passed, .talk = &t, .number = 2);
+    cr_assert(peak_kb() - before_kb < LARGE / 1024 / 2, "%ld kB more", peak_kb() - before_kb);
+    atomic_store(&t.limit, 2);
+    EXPECT_SOON(is_heard, .talk = &t, .number = 2);
+    cr_assert(bus_receiver_counts(r).connects == 1);
+}
+
+/* Of several, none waits for the others: each is on its way out before the first is joined. */
+Test(bus, who_is_told_to_stop_ends_by_itself)
+{
+    auto_rabbit struct rabbit *broker = rabbit_shared(0);
+    struct talk t = {.limit = 0};
+    auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
+    auto_bus_sender struct bus_sender *s = sender(&t, rabbit_url(broker));
+
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_CONNECTED);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_CONNECTED);
+    bus_sender_tell_stop(s);
+    bus_receiver_tell_stop(r);
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_DOWN);
+    EXPECT_SOON(has_state, .receiver = r, .number = BUS_DOWN);
 }
 
 /* Connected, and silent: what a host behind a broken network looks like. */

@@ -3,9 +3,11 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/io/deflate.h"
 #include "common/io/sign.h"
+#include "services/remote-svc/ears.h"
 #include "services/remote-svc/envelope.h"
 #include "services/remote-svc/outgoing.h"
 #include "services/remote-svc/refusals.h"
@@ -123,6 +125,89 @@ Test(outgoing, a_message_is_never_larger_than_asked_for)
     (void)outgoing_free(o);
 }
 
+#define ROW_OF(incarnation, version)                                                               \
+    text("{\"cap\":\"a\",\"starts_at\":\"2026-05-20T00:00:00Z\",\"version\":" version              \
+         ",\"incarnation\":" incarnation "}")
+
+/* A database that was restored counts its versions again. */
+Test(outgoing, a_row_of_a_later_incarnation_takes_the_place_of_a_higher_version)
+{
+    struct outgoing *o = outgoing_new(10);
+    auto_buf struct buf out = BUF_INIT(0);
+
+    cr_assert(outgoing_put(o, ROW_OF("3", "900")));
+    cr_assert(outgoing_put(o, ROW_OF("4", "7")));
+    cr_assert(outgoing_put(o, ROW_OF("3", "901")), "it is passed over");
+    cr_assert(outgoing_put(o, ROW_OF("4", "6")), "it is passed over");
+    cr_assert(outgoing_take(o, 10, 1000, &out) == 1);
+    cr_assert(strstr(buf_text(&out), "\"version\":7,"), "%s", buf_text(&out));
+    (void)outgoing_free(o);
+}
+
+/* ---- ears */
+
+#define RUN 1000
+
+/* What was said before the first message that was heard is not missed, but may come late. */
+Test(ears, take_each_message_once_in_any_order)
+{
+    static const int64_t order[] = {7, 3, 9, 8, 4, 70};
+    struct ears ears;
+
+    ears_init(&ears);
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        cr_assert(ears_hear(&ears, RUN, order[i]) != EARS_REPLAYED, "%zu", i);
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        cr_assert(ears_hear(&ears, RUN, order[i]) == EARS_REPLAYED, "%zu", i);
+    cr_assert(ears.missed == 1 + 60);
+    cr_assert(ears_hear(&ears, RUN, 69) == EARS_LATE && ears_hear(&ears, RUN, 71) == EARS_NEWS);
+}
+
+/* More than a queue can hold, and round the bitmap many times. */
+Test(ears, take_a_message_that_comes_ten_thousand_messages_late_and_no_second_copy)
+{
+    const int64_t late = 10000, last = 5 * EARS_SEEN_MAX;
+    struct ears ears;
+
+    ears_init(&ears);
+    for (int64_t seq = 1; seq <= last; seq++) {
+        if (seq % late != 0)
+            cr_assert(ears_hear(&ears, RUN, seq) == EARS_NEWS);
+        if (seq > late && (seq - late) % late == 0) {
+            cr_assert(ears_hear(&ears, RUN, seq - late) == EARS_LATE, "%ld", (long)seq);
+            cr_assert(ears_hear(&ears, RUN, seq - late) == EARS_REPLAYED, "%ld", (long)seq);
+        }
+        if (seq > 1)
+            cr_assert(ears_hear(&ears, RUN, seq - 1 - (seq % late == 1)) == EARS_REPLAYED);
+    }
+    cr_assert(ears.missed == last / late);
+}
+
+/* It may have come: whoever said it hears that it was missed. */
+Test(ears, take_nothing_that_is_too_late_to_know)
+{
+    struct ears ears;
+
+    ears_init(&ears);
+    cr_assert(ears_hear(&ears, RUN, 1) == EARS_NEWS);
+    cr_assert(ears_hear(&ears, RUN, 3 + EARS_SEEN_MAX) == EARS_NEWS);
+    cr_assert(ears_hear(&ears, RUN, 3) == EARS_REPLAYED);
+    cr_assert(ears_hear(&ears, RUN, 4) == EARS_LATE);
+    cr_assert(ears.missed == 1 + EARS_SEEN_MAX);
+}
+
+Test(ears, take_nothing_of_an_earlier_run_and_begin_anew_with_a_later_one)
+{
+    struct ears ears;
+
+    ears_init(&ears);
+    cr_assert(ears_hear(&ears, RUN, 5) == EARS_NEWS && ears_hear(&ears, RUN, 8) == EARS_NEWS);
+    cr_assert(ears_hear(&ears, RUN - 1, 9) == EARS_REPLAYED);
+    cr_assert(ears_hear(&ears, RUN + 1, 5) == EARS_NEWS && ears.missed == 0);
+    cr_assert(ears_hear(&ears, RUN, 9) == EARS_REPLAYED);
+    cr_assert(ears_hear(&ears, RUN + 1, 8) == EARS_NEWS);
+}
+
 /* ---- envelopes */
 
 /* Keys of two data centres, as their remote-svcs have them. */
@@ -135,7 +220,7 @@ static struct sign_keys *keys(void)
 
     snprintf(path, sizeof(path), "%s/keys", folder);
     FILE *f = fopen(path, "we");
-    cr_assert(f);
+    cr_assert(f && fchmod(fileno(f), 0600) == 0);
     fprintf(f, "east k1 %064d\nwest k1 %064d\n", 1, 2);
     fclose(f);
     cr_assert(sign_keys_load(path, &k, &e), "%s", e.msg);
@@ -212,16 +297,18 @@ Test(deflate, refuses_what_is_damaged_or_cut_off)
 
 /* ---- refusals */
 
+#define NOW 5000
+
 Test(refusals, are_counted_by_name_and_reason)
 {
     struct refusals *r = refusals_new();
     struct refusal rows[REFUSALS_MAX];
 
-    refusals_add(r, "east", "key");
-    refusals_add(r, "east", "key");
-    refusals_add(r, "east", "version");
-    refusals_add(r, "no name, \"at all\"", "stranger");
-    refusals_add(r, NULL, "stranger");
+    (void)refusals_add(r, "east", "key", NOW);
+    (void)refusals_add(r, "east", "key", NOW);
+    (void)refusals_add(r, "east", "version", NOW);
+    (void)refusals_add(r, "no name, \"at all\"", "stranger", NOW);
+    (void)refusals_add(r, NULL, "stranger", NOW);
     cr_assert(refusals_list(r, rows) == 3);
     cr_assert_str_eq(rows[0].from, "east");
     cr_assert(rows[0].count == 2 && rows[1].count == 1 && rows[2].count == 2);
@@ -237,9 +324,31 @@ Test(refusals, keep_the_latest)
 
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "dc-%d", i);
-        refusals_add(r, name, "stranger");
+        (void)refusals_add(r, name, "stranger", NOW + i);
     }
     cr_assert(refusals_list(r, rows) == REFUSALS_MAX);
     cr_assert_str_eq(rows[REFUSALS_MAX - 1].from, "dc-99");
+    (void)refusals_free(r);
+}
+
+/* Whoever can write into a queue must not fill a disk, whatever names he uses. */
+Test(refusals, are_logged_once_a_minute_with_their_number_and_not_too_many_at_all)
+{
+    struct refusals *r = refusals_new();
+    char name[16];
+    int64_t lines = 0;
+
+    cr_assert(refusals_add(r, "east", "key", NOW) == 1);
+    for (int i = 1; i <= 9; i++)
+        cr_assert(refusals_add(r, "east", "key", NOW + i) == 0);
+    cr_assert(refusals_add(r, "east", "version", NOW + 10) == 1);
+    cr_assert(refusals_add(r, "east", "key", NOW + REFUSALS_LOG_MS) == 10);
+
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof(name), "dc-%d", i);
+        lines += refusals_add(r, name, "stranger", NOW + REFUSALS_LOG_MS + 1 + i);
+    }
+    cr_assert(lines == REFUSALS_MAX - 1, "%ld", (long)lines);
+    cr_assert(refusals_add(r, "east", "key", NOW + 2 * REFUSALS_LOG_MS) == 1);
     (void)refusals_free(r);
 }

@@ -218,8 +218,8 @@ Test(scenario, s0467_forged_rows_are_refused_counted_and_shown_and_change_nothin
     all_is_spent(s, WEST, "s0467", 100, 0);
 }
 
-/* Its signature is good, and what it says was true once. */
-Test(scenario, s0468_an_old_message_that_is_captured_and_replayed_changes_nothing)
+/* Its signature is good, and what it says was true once: it was on its way, and comes late. */
+Test(scenario, s0468_an_old_message_that_is_captured_and_replayed_is_refused_and_shown)
 {
     auto_scenes struct scenes *s = scenes_join();
     int64_t strangers = letters_refused(s, EAST, "stranger");
@@ -234,10 +234,11 @@ Test(scenario, s0468_an_old_message_that_is_captured_and_replayed_changes_nothin
     cr_assert_eq(spend(s->at[WEST]->servers[0], "s0468", 150), 150);
 
     int64_t received = at_pool(s->at[WEST], "s0468", TODAY, "received");
-    int64_t taken = letters_taken(s, WEST);
-    for (int i = 0; i < 3; i++)
+    int64_t refused = letters_refused(s, WEST, "replayed");
+    for (int i = 0; i < 4; i++)
         letter_post_again(s, WEST, &old);
-    eventually(letters_taken(s, WEST) >= taken + 3);
+    eventually(letters_refused(s, WEST, "replayed") == refused + 3);
+    cr_expect(letter_is_shown(s, WEST, dcs_name(EAST), "replayed"));
     cr_expect_geq(at_pool(s->at[WEST], "s0468", TODAY, "received"), received);
     letter_post_again(s, EAST, &old);
     eventually(letters_refused(s, EAST, "stranger") == strangers + 1);

@@ -297,6 +297,25 @@ Test(leader, one_alone_acts_and_one_without_a_coordinator_does_not)
     cr_expect(describes(&lost, "INTERVAL_COORDINATOR_URL or INTERVAL_ALONE=1"));
 }
 
+/* Stopping takes a while: it does not act in it, and lets another one act. */
+Test(leader, one_that_resigned_neither_acts_nor_asks)
+{
+    auto_fake struct fake f = {0};
+
+    fake_start(&f, PRIMARY(5));
+    auto_service struct service s = service_beside(&f);
+    await_acting(&s, true);
+    leader_resign(s.leader);
+    atomic_store(&f.heard, -1);
+    cr_expect_not(acts(&s));
+    s.leader = leader_stop(s.leader);
+    cr_expect(atomic_load(&f.heard) == -1, "it asks");
+
+    auto_service struct service alone = service_of("", true);
+    leader_resign(alone.leader);
+    cr_expect_not(acts(&alone));
+}
+
 Test(leader, settings_that_contradict_each_other_are_refused)
 {
     static const struct {

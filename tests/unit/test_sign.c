@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/io/sign.h"
@@ -91,6 +92,42 @@ Test(sign, bad_files_are_refused_without_telling_secrets)
     expect_refused("east k1 g" HEX32 "0\n", "32 to 64 bytes");
     expect_refused("ea/st k1 " HEX32 "\n", "not a name");
     expect_refused("east k1 " HEX32 "\neast k1 " HEX32 "\n", "line 2");
+}
+
+/* They have secrets: whoever may read the file could speak for any data centre. */
+Test(sign, a_file_that_everybody_may_use_is_refused)
+{
+    static const mode_t bad[] = {0644, 0604, 0602, 0666}, good[] = {0600, 0400, 0640};
+    char path[] = "/tmp/volumecap-keys-XXXXXX";
+    int fd = mkstemp(path);
+    struct err e = {0};
+
+    cr_assert(fd >= 0 && dprintf(fd, "east k1 " HEX32 "\n") > 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        auto_sign_keys struct sign_keys *keys = NULL;
+        cr_assert(fchmod(fd, bad[i]) == 0);
+        cr_expect(!sign_keys_load(path, &keys, &e), "mode %o", bad[i]);
+        cr_expect(strstr(e.msg, path) && strstr(e.msg, "chmod"), "%s", e.msg);
+    }
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        auto_sign_keys struct sign_keys *keys = NULL;
+        cr_assert(fchmod(fd, good[i]) == 0);
+        cr_expect(sign_keys_load(path, &keys, &e), "mode %o: %s", good[i], e.msg);
+    }
+    close(fd);
+    unlink(path);
+}
+
+Test(sign, a_file_that_cannot_be_read_is_not_an_empty_one)
+{
+    char path[] = "/tmp/volumecap-keys-XXXXXX";
+    struct sign_keys *keys = NULL;
+    struct err e = {0};
+
+    cr_assert(mkdtemp(path));
+    cr_expect(!sign_keys_load(path, &keys, &e));
+    cr_expect(strstr(e.msg, "irectory"), "%s", e.msg);
+    rmdir(path);
 }
 
 Test(sign, a_missing_file_is_an_error)
