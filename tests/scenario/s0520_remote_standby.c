@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "tests/harness/promise.h"
 #include "tests/scenario/scene_standby.h"
 #include "tests/scenario/scenes.h"
 
@@ -122,9 +123,9 @@ static void expect_remote_takeover(const struct scenes *s, size_t i)
     cap_put(east, (struct cap){faults[i].cap, .total = TOTAL});
     eventually(look(s, faults[i].cap, &t));
     (void)snprintf(what, sizeof(what), "remote: %s to the other one acting", faults[i].what);
-    report_time(what, t.acted_ms - struck_ms, faults[i].promised_ms);
+    cr_expect(promise_kept(what, t.acted_ms - struck_ms, faults[i].promised_ms));
     (void)snprintf(what, sizeof(what), "remote: %s to a new cap spent elsewhere", faults[i].what);
-    report_time(what, t.there_ms - struck_ms, faults[i].promised_ms + 1000);
+    cr_expect(promise_kept(what, t.there_ms - struck_ms, faults[i].promised_ms + 1000));
 
     if (faults[i].repair)
         faults[i].repair(east);
