@@ -206,13 +206,7 @@ static void start_links(struct dcs *d)
 
 static bool hear_each_other(void *arg)
 {
-    const struct dcs *d = arg;
-
-    for (int i = 0; i < d->count; i++)
-        for (int j = 0; j < d->count; j++)
-            if (i != j && !dcs_peer_is(d, i, j, "up"))
-                return false;
-    return true;
+    return dcs_hear_each_other(arg);
 }
 
 /* Also brokers that came later than those who connect to them. */
@@ -394,6 +388,15 @@ bool dcs_peer_is(const struct dcs *d, int at, int peer, const char *state)
     const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "state"));
 
     return found && strcmp(found, state) == 0;
+}
+
+bool dcs_hear_each_other(const struct dcs *d)
+{
+    for (int i = 0; i < d->count; i++)
+        for (int j = 0; j < d->count; j++)
+            if (i != j && !dcs_peer_is(d, i, j, "up"))
+                return false;
+    return true;
 }
 
 int64_t dcs_at_peer(const struct dcs *d, int at, int peer, const char *member)

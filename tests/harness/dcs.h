@@ -64,6 +64,7 @@ struct dcs *dcs_forget(struct dcs *d);
 
 /* How data centre `at` sees another in GET /peers: "up", "lost" or "never"; -1: no such number. */
 bool dcs_peer_is(const struct dcs *d, int at, int peer, const char *state);
+bool dcs_hear_each_other(const struct dcs *d); /* each sees each other one as "up" */
 int64_t dcs_at_peer(const struct dcs *d, int at, int peer, const char *member);
 
 /* The calendars of all of them go on from there, so many times as fast as real time. */
