@@ -22,6 +22,9 @@
 #define STOP_MS 20000
 #define INITDB_MS 120000
 
+/* What initdb() and make_database() leave, for all to copy.  If they change: another number. */
+#define TEMPLATE VOLUMECAP_BIN "/../pg-template-1"
+
 struct pg {
     struct proc *server; /* NULL: stopped */
     char *folder;
@@ -50,6 +53,16 @@ _Noreturn static void fail_with_log(const struct pg *pg, const char *what)
                  tail ? tail : "");
 }
 
+static void run_or_fail(const struct pg *pg, const char *const argv[], const char *user)
+{
+    int status = 0;
+    auto_proc struct proc *p =
+        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = user});
+
+    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
+        fail_with_log(pg, argv[0]);
+}
+
 static void initdb(const struct pg *pg)
 {
     const char *const argv[] = {PG_BIN "/initdb",
@@ -65,12 +78,8 @@ static void initdb(const struct pg *pg)
                                 "UTF8",
                                 "--no-sync",
                                 NULL};
-    int status = 0;
-    auto_proc struct proc *p =
-        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = PG_USER});
 
-    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
-        fail_with_log(pg, "initdb failed");
+    run_or_fail(pg, argv, PG_USER);
 }
 
 static bool answers(void *arg)
@@ -124,6 +133,39 @@ static void make_database(const struct pg *pg)
     pg_exec(conninfo, "CREATE DATABASE volumecap");
 }
 
+/* As we are: neither folder need be open to PG_USER, and what is its own stays so. */
+static void copy_data(const struct pg *pg, const char *from, const char *to)
+{
+    const char *const argv[] = {"cp", "-a", from, to, NULL};
+
+    run_or_fail(pg, argv, NULL);
+}
+
+/* Somebody else may have been quicker. */
+static void publish_template(const struct pg *pg)
+{
+    char mine[4200];
+
+    (void)snprintf(mine, sizeof(mine), "%s.%d", TEMPLATE, (int)getpid());
+    copy_data(pg, pg->data, mine);
+    if (rename(mine, TEMPLATE) != 0)
+        folder_remove(mine);
+}
+
+/* initdb is most of what a cluster costs, and the tests start a hundred. */
+static void make_data(struct pg *pg)
+{
+    if (access(TEMPLATE "/PG_VERSION", R_OK) == 0) {
+        copy_data(pg, TEMPLATE, pg->data);
+        return;
+    }
+    initdb(pg);
+    launch(pg);
+    make_database(pg);
+    pg_stop(pg);
+    publish_template(pg);
+}
+
 static void set_paths(struct pg *pg)
 {
     if (pg->options.folder) {
@@ -150,12 +192,9 @@ struct pg *pg_start(const struct pg_options *o)
     pg->port = o->port ? o->port : port_free();
     snprintf(pg->conninfo, sizeof(pg->conninfo),
              "host=127.0.0.1 port=%lld user=volumecap dbname=volumecap", (long long)pg->port);
-    bool is_new = access(pg->data, F_OK) != 0;
-    if (is_new)
-        initdb(pg);
+    if (access(pg->data, F_OK) != 0)
+        make_data(pg);
     launch(pg);
-    if (is_new)
-        make_database(pg);
     return pg;
 }
 
@@ -219,16 +258,6 @@ void pg_reap(struct pg *pg)
         (void)proc_is_running(pg->server);
 }
 
-static void run_or_fail(const struct pg *pg, const char *const argv[], const char *user)
-{
-    int status = 0;
-    auto_proc struct proc *p =
-        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = user});
-
-    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
-        fail_with_log(pg, argv[0]);
-}
-
 /* `mode`: NULL, or -R for a standby of the one that it is taken from. */
 static void base_backup(const struct pg *from, const char *to, const char *mode)
 {
@@ -272,13 +301,12 @@ void pg_back_up(struct pg *pg)
 void pg_go_back(struct pg *pg)
 {
     char backup[4200];
-    const char *const argv[] = {"cp", "-a", backup, pg->data, NULL};
 
     backup_of(pg, backup, sizeof(backup));
     pg_kill(pg);
     postmaster_remove_segment(pg->data);
     folder_remove(pg->data);
-    run_or_fail(pg, argv, PG_USER);
+    copy_data(pg, backup, pg->data);
     launch(pg);
 }
 
