@@ -331,6 +331,8 @@ struct dcs *dcs_stop(struct dcs *d)
         return NULL;
     for (int i = d->count - 1; i >= 0; i--) {
         d->dcs[i] = dc_stop(d->dcs[i]);
+        if (d->brokers[i] && d->is_scratch)
+            rabbit_kill(d->brokers[i]); /* its folder goes: there is nothing to save */
         if (d->brokers[i])
             rabbit_end(d->brokers[i]);
     }

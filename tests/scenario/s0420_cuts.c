@@ -8,9 +8,7 @@
 
 #include "tests/scenario/scenes_cut.h"
 
-/* What has been spent is told in rounds, and nobody wants to wait 30 s for the next. */
-static const char *const environment[] = {"REMOTE_SYNC_MS=5000", NULL};
-SCENES_SUITE(.count = 3, .each.env = environment);
+SCENES_SUITE(.count = 3);
 
 enum { ONE, TWO, THREE };
 
@@ -110,7 +108,8 @@ Test(scenario, s0423_in_a_ring_of_three_each_hears_the_one_before_and_spends_wha
         cr_expect_gt(granted, before);
         cr_log_info("s0423: %" PRId64 " granted in %s", granted - before, dcs_name(i));
     }
-    /* The first 503 need not be the last word: what was on its way before the cut may be granted. */
+    /* The first 503 need not be the last word: what was on its way before the cut may be granted.
+     */
     for (int i = 0; i < 3; i++) {
         enum verdict v = consume(s->at[i], 0, "s0423", 1).verdict;
         cr_expect(v == VERDICT_GRANTED || v == VERDICT_UNREACHABLE, "%s", verdict_name(v));

@@ -261,6 +261,18 @@ bool is_at_rest(const struct scene *s, const char *cap, const char *starts_at)
            number_in(pool, "free") + number_in(pool, "spent") == number_in(pool, "effective");
 }
 
+int64_t learning(const struct scene *s, const char *member)
+{
+    struct answer answer = {0};
+    struct err e = {0};
+
+    if (!client_expect(s->local, 200, "GET", "/learning", NULL, &answer, &e))
+        return -1;
+
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(answer.json, member);
+    return cJSON_IsNumber(value) ? (int64_t)value->valuedouble : cJSON_IsTrue(value);
+}
+
 int64_t hours_of(const struct scene *s, const char *cap, const char *starts_at)
 {
     const cJSON *pool = window_at(s->local, "/pools", cap, "pools", starts_at);

@@ -103,6 +103,9 @@ int64_t at_slice(const struct scene *s, const char *cap, const char *starts_at, 
 bool slice_is(const struct scene *s, const char *cap, const char *starts_at, const char *server,
               const char *state);
 
+/* A member of GET /learning, 1 for true; -1: no answer. */
+int64_t learning(const struct scene *s, const char *member);
+
 /* From its start to its end in hours of the calendar; -1: there is no such window. */
 int64_t hours_of(const struct scene *s, const char *cap, const char *starts_at);
 
