@@ -99,6 +99,9 @@ int dc_terminate(struct dc *dc, enum dc_kind kind, int i); /* SIGTERM; the wait 
 void dc_launch(struct dc *dc, enum dc_kind kind, int i);   /* starts it, does not wait */
 void dc_restart(struct dc *dc, enum dc_kind kind, int i);  /* starts it, waits until ready */
 
+/* "LOCAL_PEERS=dc2", copied, for services that are started from now on. */
+void dc_add_env(struct dc *dc, const char *setting);
+
 /* PostgreSQL ends at once, without a checkpoint; dc_heal() starts it again. */
 void dc_crash_database(struct dc *dc);
 

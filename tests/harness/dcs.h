@@ -48,6 +48,14 @@ bool dcs_is_complete(const struct dcs *d);
 /* Starts again, on the same ports, whatever is not running, and waits until all is ready. */
 void dcs_heal(struct dcs *d);
 
+/*
+ * One more, at the end, beside two at least and without links; and the last one stops for good. The
+ * others are told as operators do it: their local-svc and remote-svc are started again with another
+ * list.
+ */
+void dcs_join(struct dcs *d);
+void dcs_leave(struct dcs *d);
+
 /* As dc_reap(), for all, brokers too. */
 void dcs_reap(struct dcs *d);
 
