@@ -8,6 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/check.h"
+#include "common/base/num.h"
 #include "tests/harness/proc.h"
 
 /* Not of any service's prefix: services refuse settings that they do not know. */
@@ -103,9 +104,9 @@ struct scene *scene_end(struct scene *s)
     return scene_leave(s);
 }
 
-void scene_breathe(void)
+void scene_breathe(int64_t waited_ms)
 {
-    poll(NULL, 0, BREATH_MS);
+    poll(NULL, 0, (int)max_i64(BREATH_MS, waited_ms / 100));
 }
 
 void cap_put(const struct scene *s, struct cap cap)
