@@ -17,7 +17,7 @@
 #define SETTINGS_MAX 24
 #define KEY_SIZE 32
 #define AUDIT_MS 60000
-#define HEAR_MS 60000
+#define HEAR_MS 120000
 
 struct dcs {
     char *folder;
