@@ -157,7 +157,6 @@ static void cut_off(struct demo *d)
     say(d, "dc2 and its broker are cut off from the others");
 }
 
-/* Its clients wait for an answer again once it hears the others. */
 static void join(struct demo *d)
 {
     if (d->count == 1)
@@ -166,21 +165,32 @@ static void join(struct demo *d)
     say(d, "the network is whole again");
 }
 
+/* Without an open request nothing is left to wait for. */
+static bool hears_again(const struct demo *d)
+{
+    return dcs_hear_each_other(d->dcs) || replay_is_done(d->replay);
+}
+
+/* Its clients wait for an answer again. */
 static void rejoined(struct demo *d)
 {
     replay_cut_off(d->replay, CUT_OFF, false);
 }
 
-/* What happens on the way: after so many hundredths of the trace, and so many ms. */
+/*
+ * What happens on the way, one after the other: after so many hundredths of the trace, and so many
+ * ms, and not before that is so.
+ */
 static const struct incident {
     int64_t percent;
     int64_t plus_ms;
+    bool (*may)(const struct demo *d); /* NULL: yes */
     void (*happens)(struct demo *d);
 } incidents[] = {
-    {15, 0, kill_interval},   {22, 0, start_interval},   {30, 0, kill_server},
-    {30, 1000, start_server}, {45, 0, cut_off},          {60, 0, join},
-    {60, 3000, rejoined},     {75, 0, restart_database}, {85, 0, kill_remote},
-    {92, 0, start_remote},
+    {15, 0, NULL, kill_interval},   {22, 0, NULL, start_interval},   {30, 0, NULL, kill_server},
+    {30, 1000, NULL, start_server}, {45, 0, NULL, cut_off},          {60, 0, NULL, join},
+    {60, 0, hears_again, rejoined}, {75, 0, NULL, restart_database}, {85, 0, NULL, kill_remote},
+    {92, 0, NULL, start_remote},
 };
 
 #define INCIDENTS (sizeof(incidents) / sizeof(incidents[0]))
@@ -195,6 +205,11 @@ static int64_t trace_length_ms(const struct demo *d)
 static int64_t incident_due_ms(const struct demo *d, const struct incident *i)
 {
     return d->first_due_ms + trace_length_ms(d) * i->percent / 100 + i->plus_ms;
+}
+
+static bool incident_is_due(const struct demo *d, const struct incident *i)
+{
+    return clk_now_ms() >= incident_due_ms(d, i) && (!i->may || i->may(d));
 }
 
 static void show_progress(const struct demo *d)
@@ -277,7 +292,7 @@ static bool play(struct demo *d)
     while (!replay_is_done(replay) || happened < INCIDENTS) {
         if (nap(NAP_MS))
             return false;
-        while (happened < INCIDENTS && clk_now_ms() >= incident_due_ms(d, &incidents[happened]))
+        while (happened < INCIDENTS && incident_is_due(d, &incidents[happened]))
             incidents[happened++].happens(d);
         if (clk_now_ms() >= next_line_ms) {
             show_progress(d);

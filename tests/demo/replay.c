@@ -18,7 +18,8 @@
 /* A request that is still to be answered. */
 struct ask {
     const struct trace_row *row;
-    int64_t due_ms; /* when it is to be sent, again if it was sent before */
+    int64_t due_ms;   /* when it is to be sent, again if it was sent before */
+    int64_t first_ms; /* when it was sent first; 0: not yet */
     int64_t backoff_ms;
 };
 
@@ -105,9 +106,8 @@ static bool try_once(const struct lane *lane, struct client *server, const struc
     const struct replay *r = lane->replay;
     struct tally *tally = r->config.tally;
     int cap = plan_cap_of(r->config.plan, ask->row);
-    int64_t waited_ms = clk_now_ms() - due_ms(&r->config, ask->row);
 
-    if (waited_ms >= GIVE_UP_MS) {
+    if (clk_now_ms() - ask->first_ms >= GIVE_UP_MS) {
         atomic_fetch_add(&tally->unanswered, 1);
         return true;
     }
@@ -133,8 +133,10 @@ static void *run_lane(void *arg)
     struct ask ask = {.row = NULL};
 
     while (take(lane, &ask)) {
-        if (ask.backoff_ms == 0)
+        if (ask.first_ms == 0) {
+            ask.first_ms = clk_now_ms();
             atomic_fetch_add(&lane->replay->config.tally->asked, 1);
+        }
         if (try_once(lane, server, &ask)) {
             put(lane, NULL);
             continue;

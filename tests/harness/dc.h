@@ -102,6 +102,9 @@ void dc_restart(struct dc *dc, enum dc_kind kind, int i);  /* starts it, waits u
 /* Its own PostgreSQL is there, as its pid file says. */
 bool dc_database_is_running(const struct dc *dc);
 
+/* "LOCAL_PEERS=dc2", copied, for services that are started from now on. */
+void dc_add_env(struct dc *dc, const char *setting);
+
 /* PostgreSQL ends at once, without a checkpoint; dc_heal() starts it again. */
 void dc_crash_database(struct dc *dc);
 

@@ -67,9 +67,6 @@ struct dc_process *dc_add(struct dc *dc, enum dc_kind kind, int port);
 
 const struct dc_process *dc_find(const struct dc *dc, enum dc_kind kind, int number);
 
-/* A setting for all services, copied. */
-void dc_add_env(struct dc *dc, const char *setting);
-
 /* Starts the process on its port, with its settings and its log. */
 void dc_spawn(struct dc *dc, struct dc_process *process);
 

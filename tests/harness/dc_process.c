@@ -7,7 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/clk.h"
 
-#define READY_MS 30000
+#define READY_MS 120000
 #define STOP_MS 15000
 #define POLL_MS 10
 

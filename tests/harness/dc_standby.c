@@ -3,7 +3,7 @@
 #include "common/base/check.h"
 #include "tests/harness/dc_internal.h"
 
-#define PATIENCE_MS 30000
+#define PATIENCE_MS 120000
 
 /* Who of two acts, as their coordinators say, and handing over from one to the other. */
 

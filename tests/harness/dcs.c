@@ -17,7 +17,7 @@
 #define SETTINGS_MAX 24
 #define KEY_SIZE 32
 #define AUDIT_MS 60000
-#define HEAR_MS 60000
+#define HEAR_MS 120000
 
 struct dcs {
     char *folder;
@@ -27,6 +27,7 @@ struct dcs {
     struct rabbit *brokers[DCS_MAX];
     struct links *links; /* NULL: none */
     dcs_route_fn *route; /* NULL: straight */
+    struct dc_options each;
 };
 
 static void path_of(const struct dcs *d, const char *name, const char *suffix, char ret[PATH_SIZE])
@@ -74,15 +75,16 @@ static void write_key(const char *dc, FILE *out)
     fprintf(out, "\n");
 }
 
-static void write_keys(const struct dcs *d)
+/* Of those from `first` on, behind the others'. */
+static void write_keys(const struct dcs *d, int first)
 {
     char path[PATH_SIZE];
 
     path_of(d, "keys", "", path);
-    FILE *f = fopen(path, "we");
+    FILE *f = fopen(path, first > 0 ? "ae" : "we");
     if (!f || fchmod(fileno(f), 0600) != 0)
         harness_fail("cannot write %s", path);
-    for (int i = 0; i < d->count; i++)
+    for (int i = first; i < d->count; i++)
         write_key(dcs_name(i), f);
     if (fclose(f) != 0)
         harness_fail("cannot write %s", path);
@@ -166,26 +168,24 @@ static void set_all(const struct dcs *d, int self, const char *const *given, str
 
 /* ---- start */
 
-static void launch_brokers(struct dcs *d)
+static void launch_broker(struct dcs *d, int i)
 {
     char folder[PATH_SIZE];
 
-    for (int i = 0; d->count > 1 && i < d->count; i++) {
-        path_of(d, dcs_name(i), "-broker", folder);
-        d->brokers[i] =
-            rabbit_launch(&(struct rabbit_options){.folder = folder, .outlives = d->outlives});
-    }
+    path_of(d, dcs_name(i), "-broker", folder);
+    d->brokers[i] =
+        rabbit_launch(&(struct rabbit_options){.folder = folder, .outlives = d->outlives});
 }
 
-static void start_dc(struct dcs *d, int i, const struct dc_options *each)
+static void start_dc(struct dcs *d, int i)
 {
-    struct dc_options o = *each;
+    struct dc_options o = d->each;
     struct settings *s = calloc(1, sizeof(*s));
     char folder[PATH_SIZE];
 
     CHECK(s != NULL);
     path_of(d, dcs_name(i), "", folder);
-    set_all(d, i, each->env, s);
+    set_all(d, i, d->each.env, s);
     o.folder = folder;
     o.remotes = d->count > 1;
     o.number = i;
@@ -206,13 +206,7 @@ static void start_links(struct dcs *d)
 
 static bool hear_each_other(void *arg)
 {
-    const struct dcs *d = arg;
-
-    for (int i = 0; i < d->count; i++)
-        for (int j = 0; j < d->count; j++)
-            if (i != j && !dcs_peer_is(d, i, j, "up"))
-                return false;
-    return true;
+    return dcs_hear_each_other(arg);
 }
 
 /* Also brokers that came later than those who connect to them. */
@@ -239,16 +233,18 @@ struct dcs *dcs_start(const struct dcs_options *o)
 
     d->outlives = o->outlives;
     d->route = o->route;
+    d->each = o->each;
     d->count = o->count ? o->count : 1;
     CHECK(d->count <= DCS_MAX && !(o->links && o->outlives));
     make_folder(d->folder);
-    write_keys(d);
+    write_keys(d, 0);
     /* They take longest: the rest starts meanwhile. */
-    launch_brokers(d);
+    for (int i = 0; d->count > 1 && i < d->count; i++)
+        launch_broker(d, i);
     if (o->links && d->count > 1)
         start_links(d);
     for (int i = 0; i < d->count; i++)
-        start_dc(d, i, &o->each);
+        start_dc(d, i);
     for (int i = 0; i < d->count && d->brokers[i]; i++)
         rabbit_await(d->brokers[i]);
     await_each_other(d);
@@ -288,15 +284,11 @@ bool dcs_is_complete(const struct dcs *d)
 
 static void heal_broker(struct dcs *d, int i)
 {
-    char folder[PATH_SIZE];
-
     if (!d->brokers[i] || rabbit_is_running(d->brokers[i]))
         return;
-    path_of(d, dcs_name(i), "-broker", folder);
     rabbit_end(d->brokers[i]);
     (void)rabbit_free(d->brokers[i]);
-    d->brokers[i] =
-        rabbit_launch(&(struct rabbit_options){.folder = folder, .outlives = d->outlives});
+    launch_broker(d, i);
     rabbit_await(d->brokers[i]);
 }
 
@@ -306,6 +298,56 @@ void dcs_heal(struct dcs *d)
         heal_broker(d, i);
     for (int i = 0; i < d->count; i++)
         dc_heal(d->dcs[i]);
+    await_each_other(d);
+}
+
+/* ---- one more, one less */
+
+static void start_again(struct dc *dc, enum dc_kind kind)
+{
+    for (int i = 0; i < dc_count(dc, kind); i++) {
+        (void)dc_terminate(dc, kind, i);
+        dc_restart(dc, kind, i);
+    }
+}
+
+/* It knows of all that there are now. */
+static void tell_of_others(struct dcs *d, int i)
+{
+    struct settings *s = calloc(1, sizeof(*s));
+
+    CHECK(s != NULL);
+    set_others(d, i, s);
+    for (int k = 0; k < s->count; k++)
+        dc_add_env(d->dcs[i], s->list[k]);
+    free(s);
+    start_again(d->dcs[i], DC_LOCAL);
+    start_again(d->dcs[i], DC_REMOTE);
+}
+
+void dcs_join(struct dcs *d)
+{
+    int i = d->count++;
+
+    CHECK(i > 1 && i < DCS_MAX && !d->links);
+    write_keys(d, i);
+    launch_broker(d, i);
+    rabbit_await(d->brokers[i]);
+    start_dc(d, i);
+    for (int k = 0; k < i; k++)
+        tell_of_others(d, k);
+    await_each_other(d);
+}
+
+/* Its broker and database stay until the end, and nobody speaks to them. */
+void dcs_leave(struct dcs *d)
+{
+    CHECK(d->count > 2 && !d->links);
+    d->count--;
+    if (dc_stop_services(d->dcs[d->count]) > 0)
+        harness_fail("%s does not stop in order", dcs_name(d->count));
+    for (int k = 0; k < d->count; k++)
+        tell_of_others(d, k);
     await_each_other(d);
 }
 
@@ -337,6 +379,8 @@ struct dcs *dcs_stop(struct dcs *d)
         return NULL;
     for (int i = d->count - 1; i >= 0; i--) {
         d->dcs[i] = dc_stop(d->dcs[i]);
+        if (d->brokers[i] && d->is_scratch)
+            rabbit_kill(d->brokers[i]); /* its folder goes: there is nothing to save */
         if (d->brokers[i])
             rabbit_end(d->brokers[i]);
     }
@@ -394,6 +438,15 @@ bool dcs_peer_is(const struct dcs *d, int at, int peer, const char *state)
     const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "state"));
 
     return found && strcmp(found, state) == 0;
+}
+
+bool dcs_hear_each_other(const struct dcs *d)
+{
+    for (int i = 0; i < d->count; i++)
+        for (int j = 0; j < d->count; j++)
+            if (i != j && !dcs_peer_is(d, i, j, "up"))
+                return false;
+    return true;
 }
 
 int64_t dcs_at_peer(const struct dcs *d, int at, int peer, const char *member)

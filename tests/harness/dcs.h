@@ -48,6 +48,14 @@ bool dcs_is_complete(const struct dcs *d);
 /* Starts again, on the same ports, whatever is not running, and waits until all is ready. */
 void dcs_heal(struct dcs *d);
 
+/*
+ * One more, at the end, beside two at least and without links; and the last one stops for good. The
+ * others are told as operators do it: their local-svc and remote-svc are started again with another
+ * list.
+ */
+void dcs_join(struct dcs *d);
+void dcs_leave(struct dcs *d);
+
 /* As dc_reap(), for all, brokers too. */
 void dcs_reap(struct dcs *d);
 
@@ -64,6 +72,7 @@ struct dcs *dcs_forget(struct dcs *d);
 
 /* How data centre `at` sees another in GET /peers: "up", "lost" or "never"; -1: no such number. */
 bool dcs_peer_is(const struct dcs *d, int at, int peer, const char *state);
+bool dcs_hear_each_other(const struct dcs *d); /* each sees each other one as "up" */
 int64_t dcs_at_peer(const struct dcs *d, int at, int peer, const char *member);
 
 /* The calendars of all of them go on from there, so many times as fast as real time. */

@@ -22,6 +22,9 @@
 #define STOP_MS 20000
 #define INITDB_MS 120000
 
+/* What make_data() leaves, for all to copy.  If it changes: another number. */
+#define TEMPLATE VOLUMECAP_BIN "/../pg-template-1"
+
 struct pg {
     struct proc *server; /* NULL: stopped */
     char *folder;
@@ -50,6 +53,16 @@ _Noreturn static void fail_with_log(const struct pg *pg, const char *what)
                  tail ? tail : "");
 }
 
+static void run_or_fail(const struct pg *pg, struct proc_options o)
+{
+    int status = 0;
+
+    o.log = pg->log;
+    auto_proc struct proc *p = proc_start(&o);
+    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
+        fail_with_log(pg, o.argv[0]);
+}
+
 static void run_initdb(const struct pg *pg)
 {
     const char *const argv[] = {PG_BIN "/initdb",
@@ -65,13 +78,9 @@ static void run_initdb(const struct pg *pg)
                                 "UTF8",
                                 "--no-sync",
                                 NULL};
-    int status = 0;
-    /* SIGTERM: it waits for the process that it has started, and clears up. */
-    auto_proc struct proc *p = proc_start(&(struct proc_options){
-        .argv = argv, .log = pg->log, .user = PG_USER, .death_signal = SIGTERM});
 
-    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
-        fail_with_log(pg, "initdb failed");
+    /* SIGTERM: it waits for the process that it has started, and clears up. */
+    run_or_fail(pg, (struct proc_options){.argv = argv, .user = PG_USER, .death_signal = SIGTERM});
 }
 
 /*
@@ -144,6 +153,50 @@ static void make_database(const struct pg *pg)
     pg_exec(conninfo, "CREATE DATABASE volumecap");
 }
 
+/* As we are: neither folder need be open to PG_USER, and what is its own stays so. */
+static void copy_data(const struct pg *pg, const char *from, const char *to)
+{
+    const char *const argv[] = {"cp", "-a", from, to, NULL};
+
+    run_or_fail(pg, (struct proc_options){.argv = argv});
+}
+
+/* Somebody else may have been quicker. */
+static void publish_template(const struct pg *pg)
+{
+    char mine[4200];
+
+    (void)snprintf(mine, sizeof(mine), "%s.%d", TEMPLATE, (int)getpid());
+    copy_data(pg, pg->data, mine);
+    if (rename(mine, TEMPLATE) != 0)
+        folder_remove(mine);
+}
+
+static void make_data(struct pg *pg)
+{
+    initdb(pg);
+    launch(pg);
+    make_database(pg);
+    pg_stop(pg);
+}
+
+/*
+ * initdb is most of what a cluster costs, and the tests start a hundred.  One
+ * that outlives us is made anew: no two that are kept have the same identifier.
+ */
+static void get_data(struct pg *pg)
+{
+    const bool is_for_us = !pg->options.outlives;
+
+    if (is_for_us && access(TEMPLATE "/PG_VERSION", R_OK) == 0) {
+        copy_data(pg, TEMPLATE, pg->data);
+        return;
+    }
+    make_data(pg);
+    if (is_for_us)
+        publish_template(pg);
+}
+
 static void set_paths(struct pg *pg)
 {
     if (pg->options.folder) {
@@ -170,12 +223,9 @@ struct pg *pg_start(const struct pg_options *o)
     pg->port = o->port ? o->port : port_free();
     snprintf(pg->conninfo, sizeof(pg->conninfo),
              "host=127.0.0.1 port=%lld user=volumecap dbname=volumecap", (long long)pg->port);
-    bool is_new = access(pg->data, F_OK) != 0;
-    if (is_new)
-        initdb(pg);
+    if (access(pg->data, F_OK) != 0)
+        get_data(pg);
     launch(pg);
-    if (is_new)
-        make_database(pg);
     return pg;
 }
 
@@ -239,16 +289,6 @@ void pg_reap(struct pg *pg)
         (void)proc_is_running(pg->server);
 }
 
-static void run_or_fail(const struct pg *pg, const char *const argv[], const char *user)
-{
-    int status = 0;
-    auto_proc struct proc *p =
-        proc_start(&(struct proc_options){.argv = argv, .log = pg->log, .user = user});
-
-    if (!proc_wait(p, INITDB_MS, &status) || status != 0)
-        fail_with_log(pg, argv[0]);
-}
-
 /* `mode`: NULL, or -R for a standby of the one that it is taken from. */
 static void base_backup(const struct pg *from, const char *to, const char *mode)
 {
@@ -271,7 +311,7 @@ static void base_backup(const struct pg *from, const char *to, const char *mode)
                                 NULL};
 
     (void)snprintf(port, sizeof(port), "%lld", (long long)from->port);
-    run_or_fail(from, argv, PG_USER);
+    run_or_fail(from, (struct proc_options){.argv = argv, .user = PG_USER});
 }
 
 static void backup_of(const struct pg *pg, char *ret, size_t size)
@@ -292,13 +332,12 @@ void pg_back_up(struct pg *pg)
 void pg_go_back(struct pg *pg)
 {
     char backup[4200];
-    const char *const argv[] = {"cp", "-a", backup, pg->data, NULL};
 
     backup_of(pg, backup, sizeof(backup));
     pg_kill(pg);
     postmaster_remove_segment(pg->data);
     folder_remove(pg->data);
-    run_or_fail(pg, argv, PG_USER);
+    copy_data(pg, backup, pg->data);
     launch(pg);
 }
 

@@ -374,12 +374,13 @@ char *file_tail(const char *path)
 
 bool harness_await(bool (*condition)(void *arg), void *arg, int64_t timeout_ms)
 {
-    int64_t deadline_ms = clk_now_ms() + timeout_ms;
+    int64_t since_ms = clk_now_ms();
 
     while (!condition(arg)) {
-        if (clk_now_ms() >= deadline_ms)
+        int64_t waited_ms = clk_now_ms() - since_ms;
+        if (waited_ms >= timeout_ms)
             return false;
-        poll(NULL, 0, POLL_MS);
+        poll(NULL, 0, (int)max_i64(POLL_MS, waited_ms / 100));
     }
     return true;
 }

@@ -88,5 +88,8 @@ void folder_remove(const char *path); /* with everything in it */
 /* The last lines of a file, for messages; free() it. */
 char *file_tail(const char *path);
 
-/* Waits for a condition, asking each 5 ms; false after `timeout_ms`. */
+/*
+ * Waits for a condition, asking each 5 ms, and more seldom when it has lasted for long; false after
+ * `timeout_ms`.
+ */
 bool harness_await(bool (*condition)(void *arg), void *arg, int64_t timeout_ms);

@@ -7,8 +7,8 @@
 #include "common/base/check.h"
 
 #define ENV_MAX 12
-#define START_MS 20000
-#define STOP_MS 20000
+#define START_MS 60000
+#define STOP_MS 60000
 #define VALUE_SIZE 512
 
 struct svc {

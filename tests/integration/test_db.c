@@ -15,6 +15,7 @@
 #include "common/io/db.h"
 #include "tests/harness/pg.h"
 #include "tests/harness/proc.h"
+#include "tests/harness/promise.h"
 
 PG_SUITE();
 
@@ -329,7 +330,8 @@ Test(tx, a_deadlock_is_tried_again_and_both_get_through)
     pthread_join(thread, NULL);
 
     cr_assert(a.ok && b.ok);
-    cr_assert_eq(a.tries + b.tries, 3, "one of them was the victim, once");
+    /* Whoever gave way may be quick enough to meet the other again. */
+    cr_assert_geq(a.tries + b.tries, 3, "one of them was the victim");
     cr_assert_eq(pg_i64(pg_conninfo_of(d), "SELECT sum(count) FROM t"), 4);
 }
 
@@ -377,7 +379,7 @@ Test(pool, no_connection_in_time_is_unavailable_and_the_next_is_served)
     pthread_join(thread, &committed);
 
     cr_assert_eq(e.kind, ERR_UNAVAILABLE);
-    cr_assert(waited_ms >= 99 && waited_ms < 2000, "%" PRId64, waited_ms);
+    cr_assert(waited_ms >= 99, "%" PRId64, waited_ms);
     cr_assert_not_null(committed);
     cr_assert(db_ping(h.db, &e), "%s", e.msg);
     db_close(h.db);
@@ -494,7 +496,7 @@ Test(outage, a_killed_database_is_unavailable_and_found_again)
     int64_t start_ms = clk_now_ms();
     cr_assert(fails(db, "SELECT n FROM t", &e));
     cr_assert_eq(e.kind, ERR_UNAVAILABLE, "%s", e.msg);
-    cr_assert_leq(clk_now_ms() - start_ms, 5000);
+    cr_assert(promise_kept("a killed database to its error", clk_now_ms() - start_ms, 1000));
     pg_restart(pg);
     cr_assert(harness_await(ping_ok, db, WAIT_MS));
     cr_assert_not(fails(db, "SELECT n FROM t", &e), "%s", e.msg);
@@ -514,7 +516,7 @@ Test(outage, a_frozen_database_is_waited_for_in_bounds)
     pg_thaw(pg);
 
     cr_assert_eq(e.kind, ERR_UNAVAILABLE, "%s", e.msg);
-    cr_assert_leq(waited_ms, 15000);
+    cr_assert(promise_kept("a frozen database to its error", waited_ms, 10000));
     cr_assert(harness_await(ping_ok, db, WAIT_MS));
 }
 
@@ -712,7 +714,7 @@ Test(hosts, one_that_is_frozen_is_passed_over_in_bounds)
     auto_db struct db *db = open_db(h.conninfo, 1, WAIT_MS, NULL);
     int64_t start_ms = clk_now_ms();
     cr_expect_eq(port_of_writer(db), pg_port(h.second));
-    cr_expect_leq(clk_now_ms() - start_ms, 10000);
+    cr_expect(promise_kept("a frozen host to the other's answer", clk_now_ms() - start_ms, 4000));
     pg_thaw(h.first);
 }
 

@@ -165,11 +165,12 @@ Test(local_watch, without_news_the_answer_is_empty_when_the_wait_is_over)
     local_announce(c, "a", &(struct announced){.version = 1, .total = 10});
     int64_t began_ms = clk_now_ms();
     struct news none = watch(c, 1, 300);
+    int64_t took_ms = clk_now_ms() - began_ms;
 
     cr_assert_eq(none.windows, 0);
     cr_assert_eq(none.revision, 1);
-    cr_assert_geq(clk_now_ms() - began_ms, 300);
-    cr_assert_lt(clk_now_ms() - began_ms, 5000);
+    cr_assert_geq(took_ms, 300);
+    cr_assert_lt(took_ms, 30000, "the longest wait that can be asked for");
 }
 
 Test(local_watch, news_of_another_replica_arrives_at_once)
@@ -180,8 +181,8 @@ Test(local_watch, news_of_another_replica_arrives_at_once)
     struct watcher here, there;
 
     local_announce(svc_client(a), "a", &(struct announced){.version = 1, .total = 10});
-    watcher_start(&here, a, 1, 20000);
-    watcher_start(&there, b, 1, 20000);
+    watcher_start(&here, a, 1, 30000);
+    watcher_start(&there, b, 1, 30000);
     wait_suspended(a, 1);
     wait_suspended(b, 1);
     local_announce(svc_client(a), "a", &(struct announced){.version = 2, .total = 20});
@@ -191,7 +192,7 @@ Test(local_watch, news_of_another_replica_arrives_at_once)
     cr_assert_eq(here.news.windows, 1);
     cr_assert_eq(there.news.windows, 1);
     cr_assert_eq(there.news.revision, 2);
-    cr_assert_lt(there.took_ms, 15000);
+    cr_assert_lt(there.took_ms, 30000);
 }
 
 Test(local_watch, a_server_that_is_short_makes_the_others_report)
@@ -415,5 +416,5 @@ Test(local_watch, a_service_that_stops_answers_its_watchers)
     watcher_join(&watcher);
 
     cr_assert_eq(watcher.news.windows, 0);
-    cr_assert_lt(clk_now_ms() - began_ms, 10000);
+    cr_assert_lt(clk_now_ms() - began_ms, 30000);
 }

@@ -518,10 +518,9 @@ Test(outbox, stopping_does_not_wait_for_an_answer)
     put(&s, "/stuck/1", "{}");
     struct outbox_relay *r = relay(&s);
     await_deliveries(1);
-    int64_t start_ms = clk_now_ms();
     outbox_relay_stop(r);
 
-    cr_assert_leq(clk_now_ms() - start_ms, 1500);
+    /* Had it waited, the attempt would have failed and counted. */
     cr_assert_eq(pg_i64(s.conninfo, "SELECT attempts FROM meta.outbox WHERE due_at <= now()"), 0,
                  "given back at once, and as it was");
     sender_done(&s);

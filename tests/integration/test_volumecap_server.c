@@ -17,6 +17,7 @@
 #include "tests/harness/client.h"
 #include "tests/harness/fake_local.h"
 #include "tests/harness/proc.h"
+#include "tests/harness/promise.h"
 
 #define SOON_MS 5000 /* by then what is to happen has happened, on a busy machine too */
 #define DAY INT64_C(1779235200000) /* 2026-05-20T00:00:00Z */
@@ -440,20 +441,21 @@ Test(server, unknown_caps_wait_in_a_tenth_of_the_room_only)
     fake_local_set(local, &w);
     stop_server();
     config.waiting_max = 19;
-    config.wait_ms = 3000;
+    config.wait_ms = 1000;
     start_server();
     await_rest("known", 100);
     int64_t began_ms = clk_now_ms();
     (void)ask(200, "POST", "/consume", "{\"items\":[{\"cap\":\"a\"},{\"cap\":\"b\"}]}");
-    cr_assert(clk_now_ms() - began_ms >= 3000, "there is room for one of the two");
+    cr_assert(clk_now_ms() - began_ms >= 1000, "there is room for one of the two");
 
     stop_server();
     config.waiting_max = 9;
+    config.wait_ms = 60000;
     start_server();
     await_rest("known", 100);
     began_ms = clk_now_ms();
     (void)ask(404, "POST", "/consume", "{\"cap\":\"a\"}");
-    cr_assert(clk_now_ms() - began_ms < 3000, "there is no room");
+    cr_assert(clk_now_ms() - began_ms < 60000, "there is no room");
 }
 
 Test(server, without_local_svc_it_goes_on_with_what_it_holds)
@@ -874,7 +876,7 @@ Test(server, stopping_without_local_svc_keeps_the_slices_for_the_next_start)
     fake_local_answer(local, 503);
     const int64_t started_ms = clk_now_ms();
     stop_server();
-    cr_assert(clk_now_ms() - started_ms < 10000);
+    cr_assert(promise_kept("a server that stops alone", clk_now_ms() - started_ms, 5000));
     fake_local_answer(local, 0);
     start_server();
     await_pool("ad", -1, -1, 7);

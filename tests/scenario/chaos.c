@@ -38,7 +38,7 @@
 #define SECONDS_DEFAULT "60"
 #define HIT_EVERY_MS 600 /* on average */
 #define DOWN_MS_MAX 1200
-#define READY_MS 30000
+#define READY_MS 120000
 
 /* clang-format off */
 const struct chaos_cap chaos_caps[CHAOS_CAPS] = {

@@ -8,9 +8,7 @@
 
 #include "tests/scenario/scenes_cut.h"
 
-/* What has been spent is told in rounds, and nobody wants to wait 30 s for the next. */
-static const char *const environment[] = {"REMOTE_SYNC_MS=5000", NULL};
-SCENES_SUITE(.count = 3, .each.env = environment);
+SCENES_SUITE(.count = 3);
 
 enum { ONE, TWO, THREE };
 

@@ -135,14 +135,18 @@ Test(scenario, s0466_rows_with_a_wrong_bit_are_refused_and_told_again)
 
 /* ---- somebody's doing */
 
-/* A message of one row: units that dc1 says it has ever sent to dc2, and ever received from it. */
-static void write_rows(const char *cap, int64_t sent, int64_t received, char ret[BODY_SIZE])
+/*
+ * A message of one row: units that dc1 says it has ever sent to dc2, and ever received from it, and
+ * the incarnation of dc2 that it has heard.
+ */
+static void write_rows(const char *cap, int64_t sent, int64_t received, int64_t heard,
+                       char ret[BODY_SIZE])
 {
     int len = snprintf(ret, BODY_SIZE,
                        "{\"rows\":[{\"cap\":\"%s\",\"starts_at\":\"" TODAY "\",\"sent\":%" PRId64
                        ",\"received\":%" PRId64 ",\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
-                       "\"spent\":0,\"rate_milli\":0,\"version\":1}]}",
-                       cap, sent, received);
+                       "\"spent\":0,\"rate_milli\":0,\"version\":1,\"heard\":%" PRId64 "}]}",
+                       cap, sent, received, heard);
 
     CHECK(len < BODY_SIZE);
 }
@@ -179,7 +183,7 @@ Test(scenario, s0467_forged_rows_are_refused_counted_and_shown_and_change_nothin
 
     cap_open_at(s, EAST, (struct cap){"s0467", .total = 100}, TODAY);
     (void)share_arrived(s, WEST, "s0467", TODAY, 50);
-    write_rows("s0467", 100, 0, body);
+    write_rows("s0467", 100, 0, 0, body);
     wrong.secret[0] ^= 1;
     strcpy(stranger.dc, "dc9");
     const struct letter good = of_east(key, body);
@@ -251,6 +255,14 @@ static int64_t absurd(const struct scenes *s)
     return metric_sum(s->at[WEST]->local, "volumecap_rows_total", "verdict=\"absurd\"");
 }
 
+static void expect_absurd(const struct scenes *s, const struct letter *l)
+{
+    int64_t before = absurd(s);
+
+    letter_post(s, WEST, l);
+    eventually(absurd(s) == before + 1);
+}
+
 /* It has the key, and claims more than there ever was. */
 Test(scenario, s0469_a_data_centre_that_turned_evil_cannot_make_units)
 {
@@ -263,16 +275,49 @@ Test(scenario, s0469_a_data_centre_that_turned_evil_cannot_make_units)
     cap_open_at(s, EAST, (struct cap){"s0469", .total = 100}, TODAY);
     (void)share_arrived(s, WEST, "s0469", TODAY, 50);
     for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
-        int64_t before = absurd(s);
-        write_rows("s0469", claims[i], 0, body);
-        letter_post(s, WEST, &letter);
-        eventually(absurd(s) == before + 1);
+        write_rows("s0469", claims[i], 0, 0, body);
+        expect_absurd(s, &letter);
     }
-    write_rows("s0469", UNITS_MAX + 1, 0, body);
+    write_rows("s0469", UNITS_MAX + 1, 0, 0, body);
     expect_refused(s, &letter, "local_svc");
 
     cr_expect_lt(at_pool(s->at[WEST], "s0469", TODAY, "received"), 100);
     all_is_spent(s, WEST, "s0469", 100, 0);
+}
+
+/*
+ * It says that it has what was never sent: so dc2 must have forgotten it, and asks what else. Until
+ * the heal dc2 hears nothing from dc1 but what is forged, and none of that is an answer.
+ */
+Test(scenario, s0471_a_data_centre_that_turned_evil_cannot_make_units_out_of_doubt)
+{
+    auto_scenes struct scenes *s = scenes_join();
+    auto_sign_keys struct sign_keys *keys = letter_keys(s);
+    const struct scene *west = s->at[WEST];
+    char body[BODY_SIZE];
+    const struct letter letter = of_east(sign_key_of(keys, "dc1", NULL), body);
+
+    cap_open_at(s, EAST, (struct cap){"s0471", .total = 100}, TODAY);
+    (void)share_arrived(s, WEST, "s0471", TODAY, 50);
+    int64_t sent = at_pool(west, "s0471", TODAY, "sent");
+    links_cut(s->folder, EAST, WEST);
+    write_rows("s0471", 0, sent + 1, 0, body);
+    letter_post(s, WEST, &letter);
+    eventually(learning(west, "learning") == 1);
+
+    int64_t life = learning(west, "incarnation");
+    write_rows("s0471", 1000, sent, life, body);
+    expect_absurd(s, &letter);
+    write_rows("s0471", UNITS_MAX, sent + 1, life, body);
+    expect_absurd(s, &letter);
+    write_rows("s0471", 0, sent + 1000, life, body);
+    expect_absurd(s, &letter);
+
+    cr_expect_eq(learning(west, "learning"), 1);
+    links_heal(s->folder);
+    eventually(learning(west, "learning") == 0);
+    cr_expect_lt(at_pool(west, "s0471", TODAY, "received"), 100);
+    all_is_spent(s, WEST, "s0471", 100, 0);
 }
 
 /* ---- keys */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "tests/harness/promise.h"
 #include "tests/scenario/scene_standby.h"
 #include "tests/scenario/scenes.h"
 
@@ -89,11 +90,6 @@ static const struct {
 
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
 
-static bool all_hear(const struct scenes *s)
-{
-    return dcs_peer_is(s->dcs, EAST, WEST, "up") && dcs_peer_is(s->dcs, WEST, EAST, "up");
-}
-
 struct times {
     int64_t acted_ms, there_ms;
 };
@@ -116,15 +112,15 @@ static void expect_remote_takeover(const struct scenes *s, size_t i)
     char what[96];
 
     dc_make_primary(east->dc, DC_REMOTE, 0);
-    eventually(is_acting(east, DC_REMOTE, 0) && all_hear(s));
+    eventually(is_acting(east, DC_REMOTE, 0) && dcs_hear_each_other(s->dcs));
     int64_t struck_ms = clk_now_ms();
     faults[i].strike(east);
     cap_put(east, (struct cap){faults[i].cap, .total = TOTAL});
     eventually(look(s, faults[i].cap, &t));
     (void)snprintf(what, sizeof(what), "remote: %s to the other one acting", faults[i].what);
-    report_time(what, t.acted_ms - struck_ms, faults[i].promised_ms);
+    cr_expect(promise_kept(what, t.acted_ms - struck_ms, faults[i].promised_ms));
     (void)snprintf(what, sizeof(what), "remote: %s to a new cap spent elsewhere", faults[i].what);
-    report_time(what, t.there_ms - struck_ms, faults[i].promised_ms + 1000);
+    cr_expect(promise_kept(what, t.there_ms - struck_ms, faults[i].promised_ms + 1000));
 
     if (faults[i].repair)
         faults[i].repair(east);

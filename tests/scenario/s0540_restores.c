@@ -7,25 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cjson/cJSON.h>
-
-#include "common/base/buf.h"
 #include "tests/scenario/scene.h"
 
 #define TOTAL 1000
 #define QUICKLY "LOCAL_LEARN_MS=5000" /* longer than two heartbeats of a server take */
-
-static int64_t learning(const struct scene *s, const char *member)
-{
-    struct answer answer = {0};
-    struct err e = {0};
-
-    if (!client_expect(s->local, 200, "GET", "/learning", NULL, &answer, &e))
-        return -1;
-
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(answer.json, member);
-    return cJSON_IsNumber(value) ? (int64_t)value->valuedouble : cJSON_IsTrue(value);
-}
 
 static bool is_learning(const struct scene *s)
 {

@@ -16,13 +16,14 @@
 #include "common/base/num.h"
 #include "tests/harness/local.h"
 #include "tests/harness/patroni.h"
+#include "tests/harness/promise.h"
 #include "tests/scenario/scene.h"
 
 #define SERVERS 2
 #define WRITERS 4
 #define WRITES_MAX 4000 /* of each writer */
 #define STORED 1000
-#define FAILOVER_MAX_MS 20000 /* noticed after 5 s, then promoted; this machine may be busy */
+#define FAILOVER_MS 6000 /* noticed after 5 s, then promoted */
 #define RETRY_MS 20
 #define TOTAL 1000000
 
@@ -111,15 +112,15 @@ static bool is_put_off(struct client *c, const char *path)
 static int64_t fail_over(struct patroni *p, const struct scene *s, const char *scenario)
 {
     int64_t killed_at_ms = clk_now_ms();
+    char what[64];
 
     patroni_kill_primary(p);
     cr_expect(is_put_off(s->meta, "/caps"));
     cr_expect(is_put_off(s->local, "/pools"));
     patroni_await_primary(p);
     int64_t now_ms = clk_now_ms();
-    (void)fprintf(stderr, "%s: writable again %" PRId64 " ms after the kill\n", scenario,
-                  now_ms - killed_at_ms);
-    cr_expect_lt(now_ms - killed_at_ms, FAILOVER_MAX_MS);
+    (void)snprintf(what, sizeof(what), "%s: kill to writable again", scenario);
+    cr_expect(promise_kept(what, now_ms - killed_at_ms, FAILOVER_MS));
     return now_ms;
 }
 
@@ -167,8 +168,7 @@ static void s0561_no_one_is_refused_who_has_a_slice(struct patroni *p, const str
     cr_expect(atomic_load(&asker.refused) > 0, "there was no failover");
     eventually(atomic_load(&asker.again_at_ms) > 0);
     int64_t took_ms = atomic_load(&asker.again_at_ms) - back_at_ms;
-    (void)fprintf(stderr, "s0561: the first topup came %" PRId64 " ms later\n", took_ms);
-    cr_expect_lt(took_ms, 10000, "promised is about 1 s; this machine may be busy");
+    cr_expect(promise_kept("s0561: writable to the first topup", took_ms, 1000));
     asker_stop(&asker);
     cr_expect_eq(atomic_load(&asker.odd), 0, "200, or 503 with Retry-After");
 

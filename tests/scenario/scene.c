@@ -8,6 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/check.h"
+#include "common/base/num.h"
 #include "tests/harness/proc.h"
 
 /* Not of any service's prefix: services refuse settings that they do not know. */
@@ -103,9 +104,9 @@ struct scene *scene_end(struct scene *s)
     return scene_leave(s);
 }
 
-void scene_breathe(void)
+void scene_breathe(int64_t waited_ms)
 {
-    poll(NULL, 0, BREATH_MS);
+    poll(NULL, 0, (int)max_i64(BREATH_MS, waited_ms / 100));
 }
 
 void cap_put(const struct scene *s, struct cap cap)
@@ -259,6 +260,18 @@ bool is_at_rest(const struct scene *s, const char *cap, const char *starts_at)
 
     return pool &&
            number_in(pool, "free") + number_in(pool, "spent") == number_in(pool, "effective");
+}
+
+int64_t learning(const struct scene *s, const char *member)
+{
+    struct answer answer = {0};
+    struct err e = {0};
+
+    if (!client_expect(s->local, 200, "GET", "/learning", NULL, &answer, &e))
+        return -1;
+
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(answer.json, member);
+    return cJSON_IsNumber(value) ? (int64_t)value->valuedouble : cJSON_IsTrue(value);
 }
 
 int64_t hours_of(const struct scene *s, const char *cap, const char *starts_at)

@@ -4,18 +4,11 @@
 #include <string.h>
 
 #include "common/base/num.h"
+#include "tests/harness/promise.h"
 
 #define TOTAL 100000
 #define DAY_AFTER "2026-05-22T00:00:00Z"
 #define BEFORE_MS 300 /* midnight comes so long after the fault, or earlier */
-#define LATE_MS 10000 /* far beyond any promise */
-
-void report_time(const char *what, int64_t took_ms, int64_t promised_ms)
-{
-    printf("standby: %s: %" PRId64 " ms (promised: %" PRId64 ")\n", what, took_ms, promised_ms);
-    (void)fflush(stdout);
-    cr_expect(took_ms < promised_ms + LATE_MS, "%s: %" PRId64 " ms", what, took_ms);
-}
 
 bool is_acting(const struct scene *s, enum dc_kind kind, int i)
 {
@@ -97,17 +90,17 @@ static void report_sight(const struct fault *f, const struct sight *sight)
     char what[128];
 
     (void)snprintf(what, sizeof(what), "%s to a new definition in force", f->what);
-    report_time(what, sight->acted_ms - sight->struck_ms, f->promised_ms);
+    cr_expect(promise_kept(what, sight->acted_ms - sight->struck_ms, f->promised_ms));
     if (!f->either) {
         (void)snprintf(what, sizeof(what), "%s to the other one acting", f->what);
-        report_time(what, sight->other_ms - sight->struck_ms, f->promised_ms);
+        cr_expect(promise_kept(what, sight->other_ms - sight->struck_ms, f->promised_ms));
     }
     (void)snprintf(what, sizeof(what), "%s: midnight (%+" PRId64 " ms) to the new day served",
                    f->what, sight->midnight_ms - sight->struck_ms);
-    report_time(what, max_i64(0, sight->served_ms - sight->midnight_ms), 1000);
+    cr_expect(promise_kept(what, max_i64(0, sight->served_ms - sight->midnight_ms), 1000));
     if (f->old_lives) {
         (void)snprintf(what, sizeof(what), "%s to the old primary at rest", f->what);
-        report_time(what, sight->stopped_ms - sight->struck_ms, 2000);
+        cr_expect(promise_kept(what, sight->stopped_ms - sight->struck_ms, 2000));
     }
     cr_expect_eq(sight->refused, 0, "%s: %" PRId64 " consumes were refused", f->what,
                  sight->refused);

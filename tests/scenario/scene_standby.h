@@ -23,7 +23,7 @@ struct fault {
  * before midnight it is struck, and a cap is defined.  Then: spending goes on
  * without a break, the new day is served from midnight on, the new cap can be
  * spent as soon as somebody acts, and the day after next is planned.  How long
- * this takes is printed; it fails only far beyond the promise.
+ * this takes is printed; it fails only far beyond the promise (promise.h).
  *
  * Afterwards all is repaired: the old primary changes nothing when it is back.
  */
@@ -35,6 +35,3 @@ bool is_resting(const struct scene *s, enum dc_kind kind, int i);
 
 /* What is dead is started again; waits until there is a primary, and the other stands by. */
 void stand_by_again(struct scene *s, enum dc_kind kind);
-
-/* Says how long it took; fails only if that is what no busy machine explains. */
-void report_time(const char *what, int64_t took_ms, int64_t promised_ms);

@@ -21,7 +21,8 @@ struct scenes {
     struct scene *at[DCS_MAX];
 };
 
-/* In the runner: starts them, one server each unless said otherwise; exit() stops them. */
+/* In the runner: starts them, one server each, and quick to tell, unless said otherwise; exit()
+ * stops them. */
 void scenes_suite_start(const struct dcs_options *o);
 
 #define SCENES_SUITE(...)                                                                          \
