@@ -97,22 +97,12 @@ Test(scenario, s0405_a_total_raised_to_2000_is_1000_each_in_both_windows)
         eventually(policy_total(s->at[i], 0, "s0405") == 2000);
 }
 
-/*
- * What is above a share is sent home when the total is lowered: a share that comes after the word
- * of that stays where it is until it is asked for.
- */
-static void cap_of_1000(const struct scenes *s, const char *cap)
-{
-    cap_open_at(s, EAST, (struct cap){cap, .total = 1000}, TODAY);
-    eventually(shares_are(s, cap, TODAY, 500));
-    eventually(shares_are(s, cap, TOMORROW, 500));
-}
-
 Test(scenario, s0406_a_total_lowered_to_500_is_250_each_in_both_windows)
 {
     auto_scenes struct scenes *s = scenes_join();
 
-    cap_of_1000(s, "s0406");
+    cap_open_at(s, EAST, (struct cap){"s0406", .total = 1000}, TODAY);
+    eventually(shares_are(s, "s0406", TODAY, 500));
     cap_put(s->at[EAST], (struct cap){"s0406", .total = 500});
     eventually(at_meta(s->at[EAST], "s0406", TODAY, "effective") == 500);
     eventually(shares_are(s, "s0406", TODAY, 250));
@@ -124,7 +114,7 @@ Test(scenario, s0407_250_spent_and_a_cut_to_400_leaves_exactly_150_here_or_there
 {
     auto_scenes struct scenes *s = scenes_join();
 
-    cap_of_1000(s, "s0407");
+    cap_open_at(s, EAST, (struct cap){"s0407", .total = 1000}, TODAY);
     cr_assert_eq(spend(s->at[WEST]->servers[0], "s0407", 250), 250);
     cap_put(s->at[EAST], (struct cap){"s0407", .total = 400});
     eventually(at_meta(s->at[EAST], "s0407", TODAY, "effective") == 400);
@@ -141,7 +131,7 @@ Test(scenario, s0408_a_cut_below_what_is_spent_stops_everywhere_and_is_reported)
 {
     auto_scenes struct scenes *s = scenes_join();
 
-    cap_of_1000(s, "s0408");
+    cap_open_at(s, EAST, (struct cap){"s0408", .total = 1000}, TODAY);
     cr_assert_eq(spend(s->at[EAST]->servers[0], "s0408", 100), 100);
     cr_assert_eq(spend(s->at[WEST]->servers[0], "s0408", 150), 150);
     cap_put(s->at[EAST], (struct cap){"s0408", .total = 200});
