@@ -274,7 +274,8 @@ struct leader *leader_stop(struct leader *l)
 {
     if (!l)
         return NULL;
-    leader_resign(l);
+    if (l->is_running)
+        stop_thread(l);
     (void)httpc_free(l->http);
     buf_done(&l->reply.body);
     CHECK(pthread_cond_destroy(&l->stop) == 0);
