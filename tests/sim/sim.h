@@ -217,7 +217,7 @@ void dc_tell_all(struct world *w, int dc, int window, bool recall);
 void trade_row_arrives(struct world *w, const struct message *m);
 void trade_tick(struct world *w, int dc);
 void trade_units(struct world *w, int dc, int peer, int window, int64_t n);
-void trade_send_home(struct world *w, int dc, int window); /* what is above its share */
+void trade_send_home(struct world *w, int dc, int window);  /* what is above its share */
 void trade_left_short(struct world *w, int dc, int window); /* gives them what came free */
 struct trade_context trade_time(const struct world *w, int dc, int window);
 bool dc_servers_have_spoken(const struct world *w, int dc);
