@@ -114,8 +114,9 @@ static bool row_is_in_range(const struct trade_row *row)
 {
     return is_amount(row->sent) && is_amount(row->received) && is_amount(row->want) &&
            is_amount(row->lack) && is_amount(row->burn) && is_amount(row->free) &&
-           is_amount(row->spent) && is_amount(row->total_max) && row->rate_milli >= 0 &&
-           row->version >= 0 && is_amount(row->incarnation) && is_amount(row->heard);
+           is_amount(row->spent) && is_amount(row->total) && is_amount(row->total_max) &&
+           row->rate_milli >= 0 && row->version >= 0 && is_amount(row->incarnation) &&
+           is_amount(row->heard);
 }
 
 /* Whoever asks again while units are on their way to him must not be sent them again. */
@@ -324,6 +325,7 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .free = p->in_doubt ? 0 : pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
+        .total = p->requested,
         .total_max = max_i64(p->requested_max, p->heard_max),
         .version = teller->version,
         .incarnation = teller->incarnation,
@@ -470,9 +472,10 @@ int64_t trade_excess(const struct pool *p, int64_t share)
     return p->home || p->in_doubt ? 0 : min_i64(pool_free(p), max_i64(pool_holding(p) - share, 0));
 }
 
-bool trade_is_late_share(const struct pool *p, const struct trade_context *ctx)
+bool trade_has_share_only(const struct pool *p, const struct trade_row *row,
+                          const struct trade_context *ctx)
 {
-    bool was_lowered = p->requested < max_i64(p->requested_max, p->heard_max);
+    bool was_asked = p->granted > 0 || p->wanted > 0 || p->rate_milli > 0;
 
-    return ctx->ends_in_ms > 0 && was_lowered && p->granted == 0 && p->wanted == 0;
+    return ctx->ends_in_ms > 0 && row->total == p->requested && !was_asked;
 }

@@ -58,6 +58,7 @@ struct trade_row {
     int64_t lack;     /* of that, what its servers lack already, or what it will burn */
     int64_t burn;     /* of that, what it will burn: given before any demand */
     int64_t free, spent, rate_milli;
+    int64_t total;       /* as i knows it; 0: it does not say */
     int64_t total_max;   /* the largest total i ever heard of, also in rows; 0: it does not say */
     int64_t version;     /* grows with each row that i makes for j, in one incarnation of i */
     int64_t incarnation; /* of i */
@@ -187,8 +188,10 @@ int64_t trade_share(int64_t total, size_t count, size_t index);
 int64_t trade_excess(const struct pool *p, int64_t share);
 
 /*
- * Units have come: can they be a share of a total that was lowered meanwhile?
- * Then what is too much goes home likewise.  Not where anything was ever granted
- * or is wanted, there they may have been asked for, nor from a window that is over.
+ * The home has told this row: is there too much here if it is more than the share?
+ * Only if both have the same total in mind, so that no definition is on its way,
+ * and nothing was ever granted or asked for here.  Then units are here that were
+ * under way when the total was lowered.
  */
-bool trade_is_late_share(const struct pool *p, const struct trade_context *ctx);
+bool trade_has_share_only(const struct pool *p, const struct trade_row *row,
+                          const struct trade_context *ctx);

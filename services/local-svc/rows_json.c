@@ -35,6 +35,8 @@ static const struct js_field row_fields[] = {
     {.name = "ends_at",   .kind = JS_TIME, .offset = AT(ends_at_ms), .optional = true},
     AMOUNT(sent), AMOUNT(received), AMOUNT(want), AMOUNT(lack), AMOUNT(burn), AMOUNT(free),
     AMOUNT(spent), AMOUNT(rate_milli), AMOUNT(version),
+    {.name = "total",     .kind = JS_I64,  .offset = AT(row.total), .max = UNITS_MAX,
+     .optional = true},
     {.name = "total_max", .kind = JS_I64,  .offset = AT(row.total_max), .max = UNITS_MAX,
      .optional = true},
     {.name = "incarnation", .kind = JS_I64, .offset = AT(row.incarnation), .max = UNITS_MAX,
@@ -109,6 +111,7 @@ static void write_row(struct js_writer *w, const struct told_row *r)
     js_i64(w, "free", r->row.free);
     js_i64(w, "spent", r->row.spent);
     js_i64(w, "rate_milli", r->row.rate_milli);
+    js_i64(w, "total", r->row.total);
     js_i64(w, "total_max", r->row.total_max);
     js_i64(w, "version", r->row.version);
     js_i64(w, "incarnation", r->row.incarnation);

@@ -124,8 +124,10 @@ static void retarget(struct store_pool *p, const struct peers *peers, const stru
     if (peers->count == 0)
         return;
     trading_share(p, peers, p->pool.minted - before.minted);
-    if (a->total < before.requested)
+    if (a->total < before.requested) {
+        trading_tell_all(p, peers);
         trading_send_home(p, peers);
+    }
     if (is_new)
         trading_begin(p, peers);
     trading_plan(p, peers, /* answered= */ -1);

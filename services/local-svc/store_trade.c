@@ -136,7 +136,8 @@ static enum trade_outcome receive(struct work *w, const struct told_row *told, s
     if (t.verdict != TRADE_APPLIED)
         return t.verdict == TRADE_STALE ? OUTCOME_STALE : OUTCOME_ABSURD;
     apply(p, q, &t);
-    if (t.credited > 0 && trade_is_late_share(&p->pool, &ctx))
+    if (trading_is_home(p, w->batch->peers, w->batch->from) &&
+        trade_has_share_only(&p->pool, &told->row, &ctx))
         trading_send_home(p, w->batch->peers);
     units_moved_add(&w->batch->moved, &before, &p->pool);
     if (t.answer || lacks_news(told, p, q) || (t.answer_wish && may_answer_wish(p, q)))

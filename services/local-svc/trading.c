@@ -50,6 +50,17 @@ static int home_of(const struct store_pool *p, const struct peers *peers)
     return p->pool.home ? -1 : peers_find(peers, p->home);
 }
 
+bool trading_is_home(const struct store_pool *p, const struct peers *peers, size_t peer)
+{
+    return home_of(p, peers) == (int)peer;
+}
+
+void trading_tell_all(struct store_pool *p, const struct peers *peers)
+{
+    for (size_t j = 0; p->pool.home && j < peers->count; j++)
+        tell(p, &p->peers[j]);
+}
+
 void trading_begin(struct store_pool *p, const struct peers *peers)
 {
     int home = home_of(p, peers);

@@ -17,7 +17,13 @@ void trading_share(struct store_pool *p, const struct peers *peers, int64_t mint
 /* Away: the window is new here.  Its home hears so, and says again what it sent before. */
 void trading_begin(struct store_pool *p, const struct peers *peers);
 
-/* Away: the total was lowered, and what is free above the own share goes to the home. */
+/* Is the window's home the one with this index? */
+bool trading_is_home(const struct store_pool *p, const struct peers *peers, size_t peer);
+
+/* At home: the total was lowered, and all hear so. */
+void trading_tell_all(struct store_pool *p, const struct peers *peers);
+
+/* Away: what is free above the own share goes to the home. */
 void trading_send_home(struct store_pool *p, const struct peers *peers);
 
 /* Those who were left short get what came free since. */

@@ -335,32 +335,55 @@ Test(local_rows, a_new_window_gets_its_share_and_asks_nobody_meanwhile)
     expect_clean_audits(&w);
 }
 
+/* Only the home has heard of it yet. */
+static void announce_at_home(struct world *w, const char *cap, int64_t version, int64_t total)
+{
+    local_announce(w->dcs[0].client, cap,
+                   &(struct announced){.version = version, .total = total, .home = "a"});
+}
+
 static const struct {
     const char *name; /* reads as a claim */
-    bool is_heard;    /* the larger total, where the share goes */
-} late_shares[] = {
-    {"a share that comes after its total was lowered is cut like one that was there", true},
-    {"one of a total that was never heard of, too", false},
+    int64_t totals[3];
+    int heard;  /* so many of them where the share goes, before the units */
+    bool again; /* ... and there the last one comes before the units of it, too */
+} late_words[] = {
+    {"a share that comes after its total was lowered is cut", {1000, 400}, 1, true},
+    {"one of a total that was never heard of, too", {1000, 400}, 0, true},
+    {"one that comes before is cut by the word", {1000, 400}, 1, false},
+    {"the share of a raise that comes before its word is kept", {1000, 2000}, 1, false},
+    {"also when it was lowered before", {1000, 400, 600}, 2, false},
 };
 
-/* No demand would ever even that out: it would be missing to the home when it is cut off. */
-Test(local_rows, a_share_that_comes_after_its_total_was_lowered_is_sent_home_in_part)
+#define LATE_WORDS (sizeof(late_words) / sizeof(late_words[0]))
+
+/* No demand would ever even it out; the home, or the other one, would lack it when it is cut off.
+ */
+Test(local_rows, whichever_comes_first_the_total_or_the_units_each_has_its_share)
 {
     auto_world struct world w;
 
     start(&w, 2);
-    for (size_t i = 0; i < sizeof(late_shares) / sizeof(late_shares[0]); i++) {
-        const struct announced larger = {.version = 1, .total = 1000, .home = "a"};
+    for (size_t i = 0; i < LATE_WORDS; i++) {
+        const int count = late_words[i].totals[2] > 0 ? 3 : 2;
+        const int64_t last = late_words[i].totals[count - 1];
         char cap[16];
 
         snprintf(cap, sizeof(cap), "cap-%zu", i);
-        local_announce(w.dcs[0].client, cap, &larger);
-        if (late_shares[i].is_heard)
-            local_announce(w.dcs[1].client, cap, &larger);
-        announce(&w, cap, 2, 400);
+        for (int v = 0; v < count; v++) {
+            announce_at_home(&w, cap, v + 1, late_words[i].totals[v]);
+            if (v < late_words[i].heard)
+                announce(&w, cap, v + 1, late_words[i].totals[v]);
+            if (late_words[i].heard == 2)
+                settle(&w);
+        }
+        if (late_words[i].again)
+            announce(&w, cap, count, last);
+        settle(&w);
+        announce(&w, cap, count, last);
         settle(&w);
         for (int dc = 0; dc < 2; dc++)
-            cr_expect_eq(holding(&w, dc, cap), 200, "%s: %s has %lld", late_shares[i].name,
+            cr_expect_eq(holding(&w, dc, cap), last / 2, "%s: %s has %lld", late_words[i].name,
                          names[dc], (long long)holding(&w, dc, cap));
     }
     expect_clean_audits(&w);

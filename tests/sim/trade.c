@@ -154,7 +154,7 @@ void trade_row_arrives(struct world *w, const struct message *m)
     w->traded += t.credited;
     note_row(w, here, m, &before);
     check_gift(w, m->to, m->from, m->window, t.given);
-    if (t.credited > 0 && trade_is_late_share(&here->pool, &ctx))
+    if (m->from == w->home && trade_has_share_only(&here->pool, &row, &ctx))
         trade_send_home(w, m->to, m->window);
     if (trade_in_transit(&before) == 0 && t.given > 0)
         here->moved_ms[m->from] = w->now_ms;

@@ -87,29 +87,29 @@ Test(trade, after_a_lowered_total_what_is_too_much_goes_home)
 
 static const struct {
     const char *name; /* reads as a claim */
-    int64_t requested_max, heard_max, granted, wanted, ends_in_ms;
-    bool is_late_share;
-} late_shares[] = {
-    {"the total was lowered here", 500, 0, 0, 0, 1, true},
-    {"only others have heard of a larger one", 400, 500, 0, 0, 1, true},
-    {"the total was never larger", 400, 400, 0, 0, 1, false},
-    {"where units were granted they may have been asked for", 500, 500, 1, 0, 1, false},
-    {"where units are wanted they are needed", 500, 500, 0, 1, 1, false},
-    {"from a window that is over nothing is sent", 500, 0, 0, 0, 0, false},
+    int64_t total, granted, wanted, rate_milli, ends_in_ms;
+    bool has_share_only;
+} shares_only[] = {
+    {"both have the same total in mind", 400, 0, 0, 0, 1, true},
+    {"a definition is on its way", 500, 0, 0, 0, 1, false},
+    {"where units were granted they may have been asked for", 400, 1, 0, 0, 1, false},
+    {"where units are wanted they are needed", 400, 0, 1, 0, 1, false},
+    {"where there is demand they were asked for", 400, 0, 0, 1, 1, false},
+    {"from a window that is over nothing is sent", 400, 0, 0, 0, 0, false},
 };
 
-Test(trade, a_share_is_late_if_its_total_was_lowered_and_nobody_asked_for_units)
+Test(trade, who_was_never_asked_for_units_has_a_share_only_of_the_total_that_both_know)
 {
-    for (size_t i = 0; i < COUNT(late_shares); i++) {
+    for (size_t i = 0; i < COUNT(shares_only); i++) {
         const struct pool p = {.requested = 400,
-                               .requested_max = late_shares[i].requested_max,
-                               .heard_max = late_shares[i].heard_max,
-                               .granted = late_shares[i].granted,
-                               .wanted = late_shares[i].wanted};
-        const struct trade_context ctx = {.ends_in_ms = late_shares[i].ends_in_ms};
+                               .granted = shares_only[i].granted,
+                               .wanted = shares_only[i].wanted,
+                               .rate_milli = shares_only[i].rate_milli};
+        const struct trade_row row = {.total = shares_only[i].total};
+        const struct trade_context ctx = {.ends_in_ms = shares_only[i].ends_in_ms};
 
-        cr_expect_eq(trade_is_late_share(&p, &ctx), late_shares[i].is_late_share, "%s",
-                     late_shares[i].name);
+        cr_expect_eq(trade_has_share_only(&p, &row, &ctx), shares_only[i].has_share_only, "%s",
+                     shares_only[i].name);
     }
 }
 
