@@ -85,8 +85,11 @@ static bool look_locked(struct db_conn *c, struct witness *w, struct look *ret, 
 
 /*
  * This process has found all that it ever committed.  And no doubt began between the look and
- * the locks: what was read of it on the way is true of the pools, which cannot come into doubt
- * while they are locked.
+ * the locks: pools that are not in doubt cannot come into it while they are locked.
+ *
+ * Those in doubt already are not locked when it begins anew, so a transaction of such pools may
+ * still commit with the incarnation before.  It grants and sends nothing, and what it notes of who
+ * has spoken (heard_in, agreed_in and the peers' heard) is of that one, and counts for nothing.
  */
 static bool count_commit(struct db_conn *c, struct guarded_tx *tx, struct err *e)
 {

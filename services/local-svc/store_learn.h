@@ -14,6 +14,7 @@
 
 #include "common/base/err.h"
 #include "common/base/num.h"
+#include "common/domain/pool.h"
 #include "common/domain/window_key.h"
 #include "common/io/db.h"
 #include "services/local-svc/peers.h"
@@ -59,7 +60,10 @@ MUST_CHECK bool store_learn_leave(struct db *db, struct witness *witness, struct
 /* What is kept from one step to the next. */
 struct learn_round {
     struct window_key at; /* the pools after this one are next */
-    int64_t reported_ms;  /* when it was last logged that some may not be trusted; 0: never */
+    int64_t not_trusted;  /* of those before, though all have spoken */
+    struct window_key first_key;
+    struct pool first;
+    int64_t reported_ms; /* when that was last logged; 0: never */
 };
 
 /*

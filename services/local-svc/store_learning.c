@@ -17,8 +17,8 @@ struct step_tx {
     int64_t learn_ms;
     struct learn_round *round;
     bool in_doubt, is_intact, is_overruled, has_heard, has_just_heard, is_over;
-    int64_t trusted, refused;
-    const struct store_pool *refused_first;
+    int64_t trusted, not_trusted;
+    const struct store_pool *first; /* of those not trusted */
     size_t count;
     struct store_pool *pools; /* LEARN_POOLS_MAX */
     struct store_peer *rows;
@@ -107,12 +107,11 @@ static bool find_pools(struct db_conn *c, struct step_tx *tx, struct err *e)
 /* Those who are short of units ask again, and those who have some hear how much they may keep. */
 static void trust(struct step_tx *tx, struct store_pool *p)
 {
-    if (!pool_is_sound(&p->pool))
-        return;
-    p->pool = pool_trust(&p->pool);
+    if (pool_is_sound(&p->pool))
+        p->pool = pool_trust(&p->pool);
     if (p->pool.in_doubt) {
-        if (tx->refused++ == 0)
-            tx->refused_first = p;
+        if (tx->not_trusted++ == 0)
+            tx->first = p;
         return;
     }
     p->is_changed = true;
@@ -161,7 +160,7 @@ static bool step_tx(struct db_conn *c, void *arg, struct err *e)
     struct step_tx *tx = arg;
     struct learn_roll roll = {0};
 
-    tx->trusted = tx->refused = 0;
+    tx->trusted = tx->not_trusted = 0;
     tx->is_over = tx->has_just_heard = false;
     if (!is_in_doubt(c, &tx->in_doubt, e))
         return false;
@@ -180,22 +179,34 @@ static bool step_tx(struct db_conn *c, void *arg, struct err *e)
     return !may_end || end_if_over(c, tx, e);
 }
 
-/* Until it is told of a raise that was forgotten, or of what another data centre sent. */
-static void report_refused(const struct step_tx *tx)
+static void note_not_trusted(const struct step_tx *tx)
 {
-    const int64_t now_ms = clk_now_ms(), reported_ms = tx->round->reported_ms;
-    const struct store_pool *p = tx->refused_first;
+    struct learn_round *r = tx->round;
 
-    if (tx->refused == 0 || (reported_ms != 0 && now_ms - reported_ms < REPORT_EVERY_MS))
+    if (r->not_trusted == 0 && tx->not_trusted > 0) {
+        r->first_key = tx->first->key;
+        r->first = tx->first->pool;
+    }
+    r->not_trusted += tx->not_trusted;
+}
+
+/* Until it is told of a raise that was forgotten, or of what another data centre sent. */
+static void report_not_trusted(struct learn_round *r)
+{
+    const int64_t now_ms = clk_now_ms();
+    const struct pool *p = &r->first;
+
+    if (r->not_trusted == 0 || (r->reported_ms != 0 && now_ms - r->reported_ms < REPORT_EVERY_MS))
         return;
-    tx->round->reported_ms = now_ms;
-    log_event(LOG_ERROR, "learning.refused", log_i64("windows", tx->refused),
-              log_str("cap", p->key.cap), log_i64("starts_at_ms", p->key.starts_at_ms),
-              log_i64("home", p->pool.home), log_i64("minted", p->pool.minted),
-              log_i64("burned", p->pool.burned), log_i64("received", p->pool.received),
-              log_i64("sent", p->pool.sent), log_i64("granted", p->pool.granted),
-              log_i64("returned", p->pool.returned), log_i64("total_max", p->pool.requested_max),
-              log_i64("will_retry", 1));
+    r->reported_ms = now_ms;
+    log_event(LOG_ERROR, "learning.not_trusted", log_i64("windows", r->not_trusted),
+              log_str("cap", r->first_key.cap), log_i64("starts_at_ms", r->first_key.starts_at_ms),
+              log_i64("is_sound", pool_is_sound(p)), log_i64("home", p->home),
+              log_i64("minted", p->minted), log_i64("burned", p->burned),
+              log_i64("received", p->received), log_i64("sent", p->sent),
+              log_i64("granted", p->granted), log_i64("returned", p->returned),
+              log_i64("consumed", p->consumed), log_i64("refunded", p->refunded),
+              log_i64("total_max", p->requested_max), log_i64("will_retry", 1));
 }
 
 static void report(const struct step_tx *tx)
@@ -208,11 +219,21 @@ static void report(const struct step_tx *tx)
         log_event(LOG_INFO, "learning.ended", log_str("reason", "all have spoken"));
 }
 
+static void begin_round(struct learn_round *r)
+{
+    *r = (struct learn_round){.reported_ms = r->reported_ms};
+}
+
 /* The next page, or the first one again. */
 static void move_on(const struct step_tx *tx)
 {
-    tx->round->at =
-        tx->count == LEARN_POOLS_MAX ? tx->pools[tx->count - 1].key : (struct window_key){0};
+    note_not_trusted(tx);
+    if (tx->count == LEARN_POOLS_MAX) {
+        tx->round->at = tx->pools[tx->count - 1].key;
+        return;
+    }
+    report_not_trusted(tx->round);
+    begin_round(tx->round);
 }
 
 bool store_learn_step(struct db *db, const struct peers *peers, int64_t learn_ms,
@@ -227,11 +248,11 @@ bool store_learn_step(struct db *db, const struct peers *peers, int64_t learn_ms
     if (!store_tx(db, step_tx, &tx, e))
         return err_while(e, "learning");
     if (!tx.in_doubt) {
+        begin_round(round);
         *ret_more = false;
         return true;
     }
     report(&tx);
-    report_refused(&tx);
     move_on(&tx);
     *ret_more = tx.has_heard && tx.count == LEARN_POOLS_MAX;
     return true;

@@ -14,10 +14,6 @@
 #include "tests/harness/postmaster.h"
 #include "tests/harness/proc.h"
 
-#ifndef PG_BIN
-#define PG_BIN "/usr/lib/postgresql/15/bin"
-#endif
-
 #define PATRONI_USER "postgres" /* PostgreSQL refuses to run as root */
 #define MEMBERS 2
 #define PATH_SIZE 256

@@ -13,17 +13,13 @@
 #include "tests/harness/postmaster.h"
 #include "tests/harness/proc.h"
 
-#ifndef PG_BIN
-#define PG_BIN "/usr/lib/postgresql/15/bin"
-#endif
-
 #define PG_USER "postgres" /* PostgreSQL refuses to run as root */
 #define START_MS 60000
 #define STOP_MS 20000
 #define INITDB_MS 120000
 
-/* What make_data() leaves, for all to copy.  If it changes: another number. */
-#define TEMPLATE VOLUMECAP_BIN "/../pg-template-1"
+/* What make_data() leaves, for all to copy.  If it changes: another last number. */
+#define TEMPLATE VOLUMECAP_BIN "/../pg-template-" PG_MAJOR "-1"
 
 struct pg {
     struct proc *server; /* NULL: stopped */

@@ -29,6 +29,12 @@
 
 #include "common/base/cleanup.h"
 
+/* Where Debian has it. */
+#ifndef PG_MAJOR
+#define PG_MAJOR "15"
+#endif
+#define PG_BIN "/usr/lib/postgresql/" PG_MAJOR "/bin"
+
 struct pg;
 
 struct pg_options {

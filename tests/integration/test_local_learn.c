@@ -331,7 +331,21 @@ static int64_t count_lines(int fd, const char *with)
     return found;
 }
 
-/* It holds units of which no other data centre has said that it sent them. */
+/* They hold units of which no other data centre has said that it sent them. */
+static void doubt_for_ever(struct alone *a, int count)
+{
+    pg_exec(pg_conninfo_of(a->d),
+            "INSERT INTO local.pool (cap, home, starts_at, ends_at, state, paused, version,"
+            "       topup_ppm, slice_max_ppm, autonomy_ms, requested, requested_max, granted,"
+            "       in_doubt)"
+            "SELECT 'ad' || i, 'elsewhere', '2020-01-01Z', '2090-01-01Z', 'open', false, 1,"
+            "       100000, 100000, 0, 1000, 1000, 400, true"
+            "  FROM generate_series(1, %d) i",
+            count);
+    pg_exec(pg_conninfo_of(a->d),
+            "UPDATE local.dc SET in_doubt = true, is_lost = true, has_heard = true");
+}
+
 Test(local_learn, that_a_window_stays_in_doubt_though_all_have_spoken_is_logged_now_and_then)
 {
     auto_alone struct alone a = {0};
@@ -341,20 +355,36 @@ Test(local_learn, that_a_window_stays_in_doubt_though_all_have_spoken_is_logged_
     struct err e = {0};
 
     arrive(&a);
-    pg_exec(pg_conninfo_of(a.d),
-            "INSERT INTO local.pool (cap, home, starts_at, ends_at, state, paused, version,"
-            "       topup_ppm, slice_max_ppm, autonomy_ms, requested, requested_max, granted,"
-            "       in_doubt)"
-            "VALUES ('ad', 'elsewhere', '2020-01-01Z', '2090-01-01Z', 'open', false, 1,"
-            "        100000, 100000, 0, 1000, 1000, 400, true)");
-    pg_exec(pg_conninfo_of(a.d),
-            "UPDATE local.dc SET in_doubt = true, is_lost = true, has_heard = true");
-
+    doubt_for_ever(&a, 1);
     int log = capture();
     for (int i = 0; i < 2; i++)
         cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
-    cr_expect_eq(count_lines(log, "learning.refused windows=1 cap=ad "), 1);
+    cr_expect_eq(count_lines(log, "learning.not_trusted windows=1 cap=ad1 "), 1);
     cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.pool WHERE in_doubt"), 1);
+}
+
+/* The first of them is damaged: it has spent more than was ever granted. */
+Test(local_learn, all_windows_that_stay_in_doubt_are_counted_also_the_damaged_and_those_far_down)
+{
+    auto_alone struct alone a = {0};
+    const struct peers none = {0};
+    struct learn_round round = {0};
+    bool more = false;
+    struct err e = {0};
+
+    arrive(&a);
+    doubt_for_ever(&a, LEARN_POOLS_MAX + 1);
+    pg_exec(pg_conninfo_of(a.d),
+            "ALTER TABLE local.pool DROP CONSTRAINT pool_spent_within_granted");
+    pg_exec(pg_conninfo_of(a.d), "UPDATE local.pool SET consumed = 401 WHERE cap = 'ad1'");
+
+    int log = capture();
+    cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
+    cr_expect(more);
+    cr_expect_eq(count_lines(log, "learning.not_trusted"), 0, "there is another page");
+    cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
+    cr_expect(!more);
+    cr_expect_eq(count_lines(log, "learning.not_trusted windows=501 cap=ad1 "), 1);
 }
 
 /* Until the table is there, nobody can look: whoever looks locks the row first. */
