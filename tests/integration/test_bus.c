@@ -322,8 +322,9 @@ Test(bus, an_alarm_blocks_nobody_for_ever)
     /* Far more than sockets can swallow. */
     atomic_store(&t.limit, atomic_load(&t.said) + 500);
     EXPECT_SOON(has_state, .sender = s, .number = BUS_BLOCKED);
-    int64_t before_ms = clk_now_ms();
     other = sender(&t, rabbit_url(broker));
+    EXPECT_SOON(has_state, .sender = other, .number = BUS_BLOCKED);
+    int64_t before_ms = clk_now_ms();
     other = bus_sender_stop(other);
     cr_assert_lt(clk_now_ms() - before_ms, BUS_CALL_MS);
 
