@@ -20,6 +20,7 @@
 PG_SUITE();
 
 #define WAIT_MS 20000
+#define ANSWER_MS 8000 /* how long a connection waits for an answer: DB_ANSWER_MS */
 
 static struct db *open_db(const char *conninfo, int64_t conns, int64_t timeout_ms,
                           struct metrics *m)
@@ -496,7 +497,7 @@ Test(outage, a_killed_database_is_unavailable_and_found_again)
     int64_t start_ms = clk_now_ms();
     cr_assert(fails(db, "SELECT n FROM t", &e));
     cr_assert_eq(e.kind, ERR_UNAVAILABLE, "%s", e.msg);
-    cr_assert(promise_kept("a killed database to its error", clk_now_ms() - start_ms, 1000));
+    cr_assert_lt(clk_now_ms() - start_ms, ANSWER_MS, "a silent one is given up then");
     pg_restart(pg);
     cr_assert(harness_await(ping_ok, db, WAIT_MS));
     cr_assert_not(fails(db, "SELECT n FROM t", &e), "%s", e.msg);
