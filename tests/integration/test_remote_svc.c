@@ -1006,7 +1006,7 @@ Test(remote_svc, whoever_is_no_peer_is_not_heard)
 
 /* ---- mistakes of operators */
 
-static bool has_stranger(void *arg)
+static bool has_rows_without_peer(void *arg)
 {
     (void)arg;
     return metric_value(metric_at(east.app->metrics.without_peer, NULL, NULL, NULL)) > 0;
@@ -1018,12 +1018,12 @@ Test(remote_svc, rows_for_a_data_centre_that_is_no_peer_are_counted)
     expect_both_up();
     fake_send(&east.fake, 100);
     EXPECT_SOON(west, received, 100);
-    cr_assert(!has_stranger(NULL));
+    cr_assert(!has_rows_without_peer(NULL));
     pthread_mutex_lock(&east.fake.lock);
     east.fake.peer = "nowhere";
     pthread_mutex_unlock(&east.fake.lock);
     fake_send(&east.fake, 100);
-    cr_assert(harness_await(has_stranger, NULL, SOON_MS), "nobody notices");
+    cr_assert(harness_await(has_rows_without_peer, NULL, SOON_MS), "nobody notices");
     cr_assert(fake_read(&west.fake, &west.fake.received) == 100);
 }
 
