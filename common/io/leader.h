@@ -56,7 +56,10 @@ struct leader_config {
 MUST_CHECK bool leader_start(const struct leader_config *config, struct leader **ret,
                              struct err *e);
 
-/* From now on this process does not act, nor ask: the coordinator hands over. `l` may be NULL. */
+/*
+ * From now on this process does not act, nor ask.  Its coordinator, if it goes on, hands over when
+ * it finds its service silent (COORDINATOR_SERVICE_SILENT_MS, 2 s).  `l` may be NULL.
+ */
 void leader_resign(struct leader *l);
 struct leader *leader_stop(struct leader *l);
 CLEANUP_DEFINE(leader, struct leader, leader_stop)

@@ -188,8 +188,9 @@ bool meta_handle_put_peer(void *arg, const struct httpd_request *http, struct ht
         !peer_of(app, http, &batch.dc, e) || !decode(http, &batch, &unread, e) ||
         !meta_store_apply(&app->here, &batch, &applied, e))
         return false;
-    report_unread(app, batch.dc, &unread);
     bool is_gap = batch.from_revision > applied.revision;
+    if (!is_gap)
+        report_unread(app, batch.dc, &unread);
     metric_add(metric_at(app->received, is_gap ? "gap" : "applied", NULL, NULL),
                is_gap ? 1 : (int64_t)applied.changed);
     if (applied.changed > 0)

@@ -40,7 +40,7 @@ struct remote_metrics {
 };
 
 /* Data centres that local-svc knows, and REMOTE_PEERS does not. */
-struct strangers {
+struct without_peer {
     char dcs[REMOTE_PEERS_MAX][NAME_SIZE];
     size_t count;
 };
@@ -55,9 +55,9 @@ struct remote_app {
     struct remote_link links[REMOTE_PEERS_MAX];
     size_t count;
     struct refusals *refusals;
-    int64_t rows_since;         /* of the one thread that follows rows */
-    bool is_following;          /* the same thread's: rows_since is known */
-    struct strangers strangers; /* the same thread's */
+    int64_t rows_since;               /* of the one thread that follows rows */
+    bool is_following;                /* the same thread's: rows_since is known */
+    struct without_peer without_peer; /* the same thread's */
     struct loop *follow_rows;
     struct consumer *consumer;
     struct httpd *httpd;

@@ -119,7 +119,8 @@ static bool take_hello(struct consumer *c, struct remote_link *link, struct span
     return true;
 }
 
-static struct peer_said said_in(struct span message)
+/* False: it does not say which message it is. */
+static bool said_in(struct span message, struct peer_said *ret)
 {
     struct peer_said said = PEER_SAID_NOTHING;
 
@@ -132,7 +133,8 @@ static struct peer_said said_in(struct span message)
     (void)span_member_i64(message, "rows_seq", &said.rows_seq);
     (void)span_member_i64(message, "rows_done", &said.rows_done);
     (void)span_member_i64(message, "definitions_applied", &said.definitions_applied);
-    return said;
+    *ret = said;
+    return said.run != PEER_UNKNOWN && said.seq != PEER_UNKNOWN;
 }
 
 static bool take(struct consumer *c, enum envelope_kind kind, struct remote_link *link,
@@ -155,6 +157,7 @@ static bool handle(void *arg, const struct bus_message *m)
     struct consumer *c = arg;
     auto_js cJSON *json = NULL; /* only to know that it is JSON */
     auto_envelope struct envelope envelope = {0};
+    struct peer_said said = PEER_SAID_NOTHING;
     struct err e = {0};
     enum envelope_verdict verdict = envelope_open(c->app->keys, c->app->config.dc, m, &envelope);
     const struct span message = {.text = envelope.text, .len = envelope.len};
@@ -163,9 +166,9 @@ static bool handle(void *arg, const struct bus_message *m)
 
     if (verdict == ENVELOPE_GOOD && !link)
         verdict = ENVELOPE_STRANGER;
-    if (verdict == ENVELOPE_GOOD && !js_parse(message.text, message.len, &json, &e))
+    if (verdict == ENVELOPE_GOOD &&
+        (!js_parse(message.text, message.len, &json, &e) || !said_in(message, &said)))
         verdict = ENVELOPE_MALFORMED;
-    const struct peer_said said = verdict == ENVELOPE_GOOD ? said_in(message) : PEER_SAID_NOTHING;
     if (verdict == ENVELOPE_GOOD && !peer_heard(&link->peer, &said, m->body.len, m->is_redelivered))
         verdict = ENVELOPE_REPLAYED;
     if (verdict == ENVELOPE_GOOD)

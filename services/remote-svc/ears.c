@@ -31,15 +31,13 @@ static void go_on_to(struct ears *ears, int64_t seq)
 
 enum ears_verdict ears_hear(struct ears *ears, int64_t run, int64_t seq)
 {
-    if (run == EARS_UNKNOWN)
-        return EARS_NEWS;
-    if (run < ears->run || seq == EARS_UNKNOWN)
+    CHECK(run >= 0 && seq >= 0);
+    if (run < ears->run)
         return EARS_REPLAYED;
     if (run > ears->run) {
         ears_init(ears);
         ears->run = run;
     }
-    CHECK(seq >= 0);
     enum ears_verdict verdict = seq > ears->last_seq ? EARS_NEWS : EARS_LATE;
     if (verdict == EARS_NEWS)
         go_on_to(ears, seq);

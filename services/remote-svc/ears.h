@@ -35,5 +35,5 @@ enum ears_verdict {
 
 void ears_init(struct ears *ears);
 
-/* A message of this run and number has come; a run that is EARS_UNKNOWN is news always. */
+/* A message of this run and number has come; both are known. */
 enum ears_verdict ears_hear(struct ears *ears, int64_t run, int64_t seq);

@@ -10,19 +10,19 @@
 #define FAILED_MS 500
 
 /* So many are known by name, and logged once. */
-static bool is_new_stranger(struct strangers *s, const char *dc)
+static bool is_new_without_peer(struct without_peer *w, const char *dc)
 {
-    for (size_t i = 0; i < s->count; i++)
-        if (strcmp(s->dcs[i], dc) == 0)
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->dcs[i], dc) == 0)
             return false;
-    if (s->count == REMOTE_PEERS_MAX)
+    if (w->count == REMOTE_PEERS_MAX)
         return false;
-    (void)snprintf(s->dcs[s->count++], NAME_SIZE, "%s", dc);
+    (void)snprintf(w->dcs[w->count++], NAME_SIZE, "%s", dc);
     return true;
 }
 
 /* local-svc trades with a data centre that nobody here can reach. */
-static void note_strangers(struct remote_app *app, struct span rows)
+static void note_without_peer(struct remote_app *app, struct span rows)
 {
     struct span row;
     char dc[NAME_SIZE];
@@ -32,7 +32,7 @@ static void note_strangers(struct remote_app *app, struct span rows)
         if (!span_member_text(row, "peer", dc, sizeof(dc)) || remote_link_of(app, dc))
             continue;
         metric_inc(app->metrics.without_peer, 1);
-        if (is_new_stranger(&app->strangers, dc))
+        if (is_new_without_peer(&app->without_peer, dc))
             log_event(
                 LOG_WARN, "rows.without_peer", log_str("dc", dc),
                 log_str("why", "local-svc has rows for it, and REMOTE_PEERS does not name it"),
@@ -42,7 +42,7 @@ static void note_strangers(struct remote_app *app, struct span rows)
 
 static void tell_all(struct remote_app *app, struct span rows)
 {
-    note_strangers(app, rows);
+    note_without_peer(app, rows);
     for (size_t i = 0; i < app->count; i++)
         peer_tell_rows(&app->links[i].peer, rows);
 }

@@ -12,6 +12,7 @@
 #define DIFFERENCE_MS 30000 /* for so long the quickest message says what the clocks differ by */
 #define UNDER_WAY_MAX 2     /* messages that the broker has not confirmed */
 #define RUN_BITS 10         /* that tell runs of one millisecond apart */
+#define RUN_MAX (UNITS_MAX / 2) /* that is taken from a clock or a peer: others must follow it */
 
 static void lock(struct peer *p)
 {
@@ -29,7 +30,7 @@ static void unlock(struct peer *p)
  */
 static int64_t run_of_now(void)
 {
-    int64_t ms = min_i64(max_i64(clk_utc_ms(), 0), UNITS_MAX >> RUN_BITS);
+    int64_t ms = min_i64(max_i64(clk_utc_ms(), 0), (RUN_MAX >> RUN_BITS) - 1);
 
     return ms << RUN_BITS | (int64_t)(prng_entropy() >> (64 - RUN_BITS));
 }
@@ -120,7 +121,7 @@ static void take_view(struct peer *p, const struct peer_said *said)
  */
 static bool take_run(struct peer *p, const struct peer_said *said)
 {
-    if (said->heard_run <= p->run || said->heard_run >= UNITS_MAX)
+    if (said->heard_run <= p->run || said->heard_run >= RUN_MAX)
         return false;
     begin_run(p, said->heard_run + 1);
     p->has_missed = true;

@@ -8,16 +8,13 @@
 #define HELLO_MS 1000
 
 /* Under the peer's lock: true if something has to be said, if only that we are there. */
-static bool choose(struct peer *p, int64_t rows, enum envelope_kind *ret, struct buf *definitions)
+static bool choose(struct peer *p, enum envelope_kind *ret)
 {
     *ret = ENVELOPE_HELLO;
-    if (p->has_definitions) {
+    if (p->has_definitions)
         *ret = ENVELOPE_DEFINITIONS;
-        buf_add(definitions, p->definitions.data, p->definitions.len);
-        p->has_definitions = false;
-    } else if (rows > 0 && peer_rows_may_go(p)) {
+    else if (outgoing_count(p->rows) > 0 && peer_rows_may_go(p))
         *ret = ENVELOPE_ROWS;
-    }
     return *ret != ENVELOPE_HELLO || p->owes_echo || clk_now_ms() - p->said_ms >= HELLO_MS;
 }
 
@@ -67,27 +64,42 @@ static void write_rows(struct peer *p, struct buf *out)
     metric_set(p->metrics.waiting, outgoing_count(p->rows));
 }
 
+static void write_definitions(struct peer *p, struct buf *out)
+{
+    buf_add(out, p->definitions.data, p->definitions.len);
+    p->has_definitions = false;
+}
+
+/*
+ * Under the peer's lock, all of it: when a later run begins, the rows of this
+ * message are noted as told already, and so are told again, or they are in that run.
+ */
+static void write_message(struct peer *p, enum envelope_kind kind, struct buf *out)
+{
+    const struct peer_said said = say(p, kind);
+
+    write_begin(out, &said);
+    if (kind == ENVELOPE_ROWS)
+        write_rows(p, out);
+    if (kind == ENVELOPE_DEFINITIONS)
+        write_definitions(p, out);
+    buf_str(out, "}");
+}
+
 bool publisher_next(void *arg, struct bus_message *ret)
 {
     struct remote_link *link = arg;
     struct peer *p = &link->peer;
-    auto_buf struct buf definitions = BUF_INIT(BUS_BODY_MAX);
     enum envelope_kind kind = ENVELOPE_HELLO;
-    int64_t rows = outgoing_count(p->rows);
 
     CHECK(pthread_mutex_lock(&p->lock) == 0);
-    bool must = choose(p, rows, &kind, &definitions);
-    struct peer_said said = must ? say(p, kind) : PEER_SAID_NOTHING;
+    bool must = choose(p, &kind);
+    if (must)
+        write_message(p, kind, &ret->body);
     CHECK(pthread_mutex_unlock(&p->lock) == 0);
     if (!must)
         return false;
 
-    write_begin(&ret->body, &said);
-    if (kind == ENVELOPE_ROWS)
-        write_rows(p, &ret->body);
-    if (kind == ENVELOPE_DEFINITIONS)
-        buf_add(&ret->body, definitions.data, definitions.len);
-    buf_str(&ret->body, "}");
     envelope_seal(sign_key_of(link->app->keys, link->app->config.dc, NULL), p->setting.dc, kind,
                   ret);
     metric_add(p->metrics.sent_bytes, (int64_t)ret->body.len);

@@ -1003,6 +1003,19 @@ Test(meta_peers, a_definition_that_cannot_be_read_holds_up_no_other)
     }
 }
 
+/* Nothing of such a batch is taken, so nothing is passed over. */
+Test(meta_peers, a_definition_that_cannot_be_read_behind_a_gap_is_not_reported)
+{
+    auto_world struct world one = world_new("dc1", NOON);
+
+    struct answer a = at(&one, 200, "PUT", THEIRS, SENT("2", "3", "7"));
+    cr_expect(member(a.json, "applied_revision")->valueint == 0);
+    a = at(&one, 200, "GET", "/metrics", NULL);
+    const char *metrics = buf_text(&a.reply->body);
+    cr_expect(strstr(metrics, "{outcome=\"gap\"} 1\n") != NULL);
+    cr_expect(strstr(metrics, "{outcome=\"unread\"}") == NULL);
+}
+
 /* What interval-svc is told has the sum of all versions of the id, and must be a number for it. */
 Test(meta_peers, a_version_of_another_home_leaves_room_for_ours)
 {

@@ -341,7 +341,8 @@ struct side {
 
 static struct side east, west;
 static char keys_path[256];
-static char forged_rows[256]; /* as east would tell them */
+static char forged_rows[256];    /* as east would tell them: the end of a message */
+static char forged_message[512]; /* with them, which could be taken */
 
 static void name_side(struct side *s, const char *name)
 {
@@ -364,9 +365,11 @@ static void write_keys(void)
 static void forge_rows(void)
 {
     snprintf(forged_rows, sizeof(forged_rows),
-             "{\"rows\":[{\"peer\":\"%s\",\"cap\":\"ad-1\",\"starts_at\":\"" WINDOW
+             "\"rows\":[{\"peer\":\"%s\",\"cap\":\"ad-1\",\"starts_at\":\"" WINDOW
              "\",\"sent\":1000000,\"received\":0,\"version\":1}]}",
              west.dc);
+    snprintf(forged_message, sizeof(forged_message), "{\"run\":%lld,\"seq\":1,%s",
+             (long long)UNITS_MAX / 4, forged_rows);
 }
 
 static void side_up(struct side *s)
@@ -966,7 +969,7 @@ static void forge(struct forgery f)
 }
 
 #define HONEST                                                                                     \
-    .from = east.dc, .to = west.dc, .key_id = "k1", .secret = KEY_EAST, .body = forged_rows
+    .from = east.dc, .to = west.dc, .key_id = "k1", .secret = KEY_EAST, .body = forged_message
 
 Test(remote_svc, forgeries_change_nothing_and_are_counted)
 {
@@ -994,6 +997,24 @@ Test(remote_svc, a_flipped_bit_of_the_signature_changes_nothing)
     forge((struct forgery){HONEST, .flip_sig = true, .reason = "signature"});
 }
 
+/* Whoever could say that again could say it always. */
+Test(remote_svc, a_message_that_does_not_say_which_it_is_is_refused)
+{
+    const char *const beginnings[] = {"", "\"seq\":1,", "\"run\":2000000000000000,",
+                                      "\"run\":-1,\"seq\":1,",
+                                      "\"run\":2000000000000000,\"seq\":\"1\","};
+    char words[512];
+
+    expect_both_up();
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+        snprintf(words, sizeof(words), "{%s%s", beginnings[i], forged_rows);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+        forge((struct forgery){HONEST, .body = words, .reason = "malformed"});
+#pragma GCC diagnostic pop
+    }
+}
+
 /* It has a key here, but is no peer. */
 Test(remote_svc, whoever_is_no_peer_is_not_heard)
 {
@@ -1006,7 +1027,7 @@ Test(remote_svc, whoever_is_no_peer_is_not_heard)
 
 /* ---- mistakes of operators */
 
-static bool has_stranger(void *arg)
+static bool has_rows_without_peer(void *arg)
 {
     (void)arg;
     return metric_value(metric_at(east.app->metrics.without_peer, NULL, NULL, NULL)) > 0;
@@ -1018,12 +1039,12 @@ Test(remote_svc, rows_for_a_data_centre_that_is_no_peer_are_counted)
     expect_both_up();
     fake_send(&east.fake, 100);
     EXPECT_SOON(west, received, 100);
-    cr_assert(!has_stranger(NULL));
+    cr_assert(!has_rows_without_peer(NULL));
     pthread_mutex_lock(&east.fake.lock);
     east.fake.peer = "nowhere";
     pthread_mutex_unlock(&east.fake.lock);
     fake_send(&east.fake, 100);
-    cr_assert(harness_await(has_stranger, NULL, SOON_MS), "nobody notices");
+    cr_assert(harness_await(has_rows_without_peer, NULL, SOON_MS), "nobody notices");
     cr_assert(fake_read(&west.fake, &west.fake.received) == 100);
 }
 
@@ -1061,7 +1082,7 @@ static void replay(int64_t run, int64_t seq)
     char words[512];
 
     snprintf(words, sizeof(words), "{\"run\":%lld,\"seq\":%lld,\"heard_ms_ago\":0,%s",
-             (long long)run, (long long)seq, forged_rows + 1);
+             (long long)run, (long long)seq, forged_rows);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
     forge((struct forgery){HONEST, .body = words, .reason = "replayed"});
@@ -1108,4 +1129,18 @@ Test(remote_svc, a_peer_whose_clock_went_back_is_believed_again_in_a_later_run)
     EXPECT_SOON(west, received, 100);
     EXPECT_SOON(east, echoed, 100);
     expect_both_up();
+}
+
+/* No run could follow it in the end. */
+Test(remote_svc, a_run_that_leaves_no_room_for_later_ones_is_not_begun)
+{
+    struct peer_said said = PEER_SAID_NOTHING;
+
+    expect_both_up();
+    int64_t run = run_of(&east);
+    said.run = UNITS_MAX;
+    said.seq = 1;
+    said.heard_run = UNITS_MAX / 2;
+    cr_assert(peer_heard(&east.app->links[0].peer, &said, 0, false));
+    cr_assert(run_of(&east) == run);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/base/check.h"
+#include "common/base/clk.h"
 #include "tests/scenario/letter.h"
 #include "tests/scenario/spending.h"
 
@@ -135,6 +136,12 @@ Test(scenario, s0466_rows_with_a_wrong_bit_are_refused_and_told_again)
 
 /* ---- somebody's doing */
 
+/* As if dc1's remote-svc began one now: later than its own, and earlier than those that follow. */
+static int64_t run_of_now(void)
+{
+    return clk_utc_ms() << 10;
+}
+
 /*
  * A message of one row: units that dc1 says it has ever sent to dc2, and ever received from it, and
  * the incarnation of dc2 that it has heard.
@@ -142,11 +149,13 @@ Test(scenario, s0466_rows_with_a_wrong_bit_are_refused_and_told_again)
 static void write_rows(const char *cap, int64_t sent, int64_t received, int64_t heard,
                        char ret[BODY_SIZE])
 {
-    int len = snprintf(ret, BODY_SIZE,
-                       "{\"rows\":[{\"cap\":\"%s\",\"starts_at\":\"" TODAY "\",\"sent\":%" PRId64
-                       ",\"received\":%" PRId64 ",\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
-                       "\"spent\":0,\"rate_milli\":0,\"version\":1,\"heard\":%" PRId64 "}]}",
-                       cap, sent, received, heard);
+    int len =
+        snprintf(ret, BODY_SIZE,
+                 "{\"run\":%" PRId64 ",\"seq\":1,\"rows\":[{\"cap\":\"%s\",\"starts_at\":\"" TODAY
+                 "\",\"sent\":%" PRId64 ",\"received\":%" PRId64
+                 ",\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
+                 "\"spent\":0,\"rate_milli\":0,\"version\":1,\"heard\":%" PRId64 "}]}",
+                 run_of_now(), cap, sent, received, heard);
 
     CHECK(len < BODY_SIZE);
 }
@@ -215,7 +224,7 @@ Test(scenario, s0467_forged_rows_are_refused_counted_and_shown_and_change_nothin
     expect_refused(s, &bad[9], "signature");
     bad[10].body = "this is not JSON";
     expect_refused(s, &bad[10], "malformed");
-    bad[11].body = "{\"rows\":7}";
+    (void)snprintf(body, sizeof(body), "{\"run\":%" PRId64 ",\"seq\":1,\"rows\":7}", run_of_now());
     expect_refused(s, &bad[11], "local_svc");
 
     cr_expect_lt(at_pool(s->at[WEST], "s0467", TODAY, "received"), 100);

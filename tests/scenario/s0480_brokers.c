@@ -278,9 +278,10 @@ Test(scenario, s0490_messages_of_another_version_are_refused_beside_those_of_our
         .kind = "rows",
         .key = key->id,
         .signer = key,
-        .body = "{\"rows\":[{\"cap\":\"s0490\",\"starts_at\":\"" TODAY
-                "\",\"sent\":700,\"received\":0,\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
-                "\"spent\":0,\"rate_milli\":0,\"version\":1}]}",
+        .body =
+            "{\"run\":2000000000000000,\"seq\":1,\"rows\":[{\"cap\":\"s0490\",\"starts_at\":"
+            "\"" TODAY "\",\"sent\":700,\"received\":0,\"want\":0,\"lack\":0,\"burn\":0,\"free\":0,"
+            "\"spent\":0,\"rate_milli\":0,\"version\":1}]}",
     };
     int64_t refused = letters_refused(s, WEST, "version");
     struct hammer *client = load_start(s, "s0490");
