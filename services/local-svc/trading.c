@@ -57,7 +57,9 @@ bool trading_is_home(const struct store_pool *p, const struct peers *peers, size
 
 void trading_tell_all(struct store_pool *p, const struct peers *peers)
 {
-    for (size_t j = 0; p->pool.home && j < peers->count; j++)
+    if (!p->pool.home)
+        return;
+    for (size_t j = 0; j < peers->count; j++)
         tell(p, &p->peers[j]);
 }
 

@@ -346,19 +346,27 @@ static void doubt_for_ever(struct alone *a, int count)
             "UPDATE local.dc SET in_doubt = true, is_lost = true, has_heard = true");
 }
 
+/* True if there is another page. */
+static bool step(struct alone *a, struct learn_round *round)
+{
+    const struct peers none = {0};
+    bool more = false;
+    struct err e = {0};
+
+    cr_assert(store_learn_step(a->db, &none, 0, round, &more, &e), "%s", e.msg);
+    return more;
+}
+
 Test(local_learn, that_a_window_stays_in_doubt_though_all_have_spoken_is_logged_now_and_then)
 {
     auto_alone struct alone a = {0};
-    const struct peers none = {0};
     struct learn_round round = {0};
-    bool more = false;
-    struct err e = {0};
 
     arrive(&a);
     doubt_for_ever(&a, 1);
     int log = capture();
     for (int i = 0; i < 2; i++)
-        cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
+        cr_expect_not(step(&a, &round));
     cr_expect_eq(count_lines(log, "learning.not_trusted windows=1 cap=ad1 "), 1);
     cr_expect_eq(pg_i64(pg_conninfo_of(a.d), "SELECT count(*) FROM local.pool WHERE in_doubt"), 1);
 }
@@ -367,10 +375,7 @@ Test(local_learn, that_a_window_stays_in_doubt_though_all_have_spoken_is_logged_
 Test(local_learn, all_windows_that_stay_in_doubt_are_counted_also_the_damaged_and_those_far_down)
 {
     auto_alone struct alone a = {0};
-    const struct peers none = {0};
     struct learn_round round = {0};
-    bool more = false;
-    struct err e = {0};
 
     arrive(&a);
     doubt_for_ever(&a, LEARN_POOLS_MAX + 1);
@@ -379,11 +384,9 @@ Test(local_learn, all_windows_that_stay_in_doubt_are_counted_also_the_damaged_an
     pg_exec(pg_conninfo_of(a.d), "UPDATE local.pool SET consumed = 401 WHERE cap = 'ad1'");
 
     int log = capture();
-    cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
-    cr_expect(more);
+    cr_expect(step(&a, &round));
     cr_expect_eq(count_lines(log, "learning.not_trusted"), 0, "there is another page");
-    cr_assert(store_learn_step(a.db, &none, 0, &round, &more, &e), "%s", e.msg);
-    cr_expect(!more);
+    cr_expect_not(step(&a, &round));
     cr_expect_eq(count_lines(log, "learning.not_trusted windows=501 cap=ad1 "), 1);
 }
 
