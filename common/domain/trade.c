@@ -115,8 +115,8 @@ static bool row_is_in_range(const struct trade_row *row)
     return is_amount(row->sent) && is_amount(row->received) && is_amount(row->want) &&
            is_amount(row->lack) && is_amount(row->burn) && is_amount(row->free) &&
            is_amount(row->spent) && is_amount(row->total) && is_amount(row->total_max) &&
-           row->rate_milli >= 0 && row->version >= 0 && is_amount(row->incarnation) &&
-           is_amount(row->heard);
+           is_amount(row->definition) && row->rate_milli >= 0 && row->version >= 0 &&
+           is_amount(row->incarnation) && is_amount(row->heard);
 }
 
 /* Whoever asks again while units are on their way to him must not be sent them again. */
@@ -264,6 +264,24 @@ static bool is_answer(const struct trade_result *t, const struct trade_row *row)
     return !t->pool.in_doubt || t->peer.received >= row->sent;
 }
 
+/*
+ * The newest version that the sender knows to be there.  If it has a larger total of our own
+ * version, its home has forgotten some, and given their numbers again: the next one will tell.
+ */
+static int64_t definition_of(const struct pool *p, const struct trade_row *row)
+{
+    if (row->definition == 0)
+        return row->total_max > p->requested_max ? POOL_DEFINITION_UNSAID : 0;
+    bool is_given_again = row->definition == p->definition && row->total > p->requested;
+    return min_i64(row->definition + is_given_again, POOL_DEFINITION_UNSAID);
+}
+
+static void take_total(struct pool *p, const struct trade_row *row)
+{
+    p->heard_definition = max_i64(p->heard_definition, definition_of(p, row));
+    p->heard_max = max_i64(p->heard_max, row->total_max);
+}
+
 static enum trade_verdict judge(const struct pool *p, const struct trade_peer *q,
                                 const struct trade_row *row, const struct trade_context *ctx)
 {
@@ -295,7 +313,7 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     t.peer.received += t.credited;
     if (is_answer(&t, row))
         t.peer.heard = max_i64(q->heard, row->heard);
-    t.pool.heard_max = max_i64(p->heard_max, row->total_max);
+    take_total(&t.pool, row);
     take_echo(&t.peer, row->received, ctx->now_ms);
     if (is_newer)
         take_hints(&t, row);
@@ -309,6 +327,14 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
 
     CHECK(pool_is_sound(&t.pool) && trade_peer_is_sound(&t.peer));
     return t;
+}
+
+/* The newest version that the total, or the largest that was heard of, may be of; 0: any. */
+static int64_t definition_to_tell(const struct pool *p)
+{
+    if (!pool_is_outdated(p))
+        return p->definition;
+    return p->heard_definition == POOL_DEFINITION_UNSAID ? 0 : p->heard_definition;
 }
 
 struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
@@ -325,8 +351,9 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .free = p->in_doubt ? 0 : pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
-        .total = p->requested,
+        .total = pool_is_outdated(p) ? 0 : p->requested,
         .total_max = max_i64(p->requested_max, p->heard_max),
+        .definition = definition_to_tell(p),
         .version = teller->version,
         .incarnation = teller->incarnation,
         .heard = answers ? q->incarnation : 0,
