@@ -9,7 +9,7 @@
 #include "common/io/js.h"
 
 #define REPLY_MAX (8 << 20)
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS 20000
 
 struct client {
     struct httpc *httpc;
