@@ -9,7 +9,7 @@
 #include "common/io/js.h"
 
 #define REPLY_MAX (8 << 20)
-#define TIMEOUT_MS 5000
+#define PATIENCE_MS 5000
 
 struct client {
     struct httpc *httpc;
@@ -17,6 +17,7 @@ struct client {
     cJSON *json;
     char service[32];
     int port;
+    int64_t patience_ms;
     int traffic; /* a file, or -1 */
 };
 
@@ -30,6 +31,7 @@ struct client *client_new(const char *service, int port)
     CHECK(httpc_new(REPLY_MAX, &c->httpc, &e));
     snprintf(c->service, sizeof(c->service), "%s", service);
     c->port = port;
+    c->patience_ms = PATIENCE_MS;
     c->traffic = traffic ? open(traffic, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644) : -1;
     return c;
 }
@@ -45,6 +47,11 @@ struct client *client_free(struct client *c)
         close(c->traffic);
     free(c);
     return NULL;
+}
+
+void client_patience(struct client *c, int64_t ms)
+{
+    c->patience_ms = ms;
 }
 
 static void record(const struct client *c, const struct call *call)
@@ -75,7 +82,7 @@ bool client_call(struct client *c, const struct call *call, struct answer *ret, 
         .body = call->body,
         .body_len = call->body ? strlen(call->body) : 0,
         .headers = call->headers,
-        .timeout_ms = call->timeout_ms ? call->timeout_ms : TIMEOUT_MS,
+        .timeout_ms = call->timeout_ms ? call->timeout_ms : c->patience_ms,
     };
     struct err ignored;
 

@@ -23,6 +23,9 @@ struct client;
 /* `service` is the name of its document, "local-svc"; `port` on 127.0.0.1. */
 struct client *client_new(const char *service, int port);
 struct client *client_free(struct client *c);
+
+/* How long calls wait that do not say it themselves; 5 s at first. */
+void client_patience(struct client *c, int64_t ms);
 CLEANUP_DEFINE(client, struct client, client_free)
 #define auto_client CLEANUP(client)
 
@@ -31,7 +34,7 @@ struct call {
     const char *path;
     const char *body;           /* NULL: none */
     const char *const *headers; /* "If-Match: *", NULL-terminated; NULL: none */
-    int64_t timeout_ms;         /* 0: 5 s */
+    int64_t timeout_ms;         /* 0: the client's patience */
 };
 
 /*

@@ -9,6 +9,7 @@
 #define ENV_MAX 12
 #define START_MS 60000
 #define STOP_MS 60000
+#define PATIENCE_MS 30000 /* of who asks it: what took longer was no busy machine */
 #define VALUE_SIZE 512
 
 struct svc {
@@ -74,6 +75,7 @@ struct svc *svc_start(const struct svc_options *o)
     set_env(s, o);
     s->client = client_new(o->name, s->port);
     launch(s);
+    client_patience(s->client, PATIENCE_MS);
     return s;
 }
 
