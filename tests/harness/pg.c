@@ -15,7 +15,7 @@
 
 #define PG_USER "postgres" /* PostgreSQL refuses to run as root */
 #define START_MS 60000
-#define STOP_MS 20000
+#define STOP_MS 60000
 #define INITDB_MS 120000
 
 /* What make_data() leaves, for all to copy.  If it changes: another last number. */
