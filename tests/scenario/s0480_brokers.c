@@ -264,7 +264,9 @@ Test(scenario, s0494_a_raise_that_is_not_known_yet_does_not_stop_the_trade)
     eventually(at_pool(s->at[EAST], "s0494", TODAY, "minted") == 200);
     cr_expect_eq(spend(s->at[WEST]->servers[0], "s0494", 40), 40);
     /* It knows of a total of 100, and of others who have heard of more: that is no certain no. */
-    eventually(at_pool(s->at[WEST], "s0494", TODAY, "total_max") == 200);
+    eventually(pg_i64(dc_conninfo(s->at[WEST]->dc),
+                      "SELECT heard_max FROM local.pool"
+                      " WHERE cap = 's0494' AND starts_at = '" TODAY "'") == 200);
     cr_expect_eq(at_pool(s->at[WEST], "s0494", TODAY, "requested"), 100);
     eventually(consume(s->at[WEST], 0, "s0494", 1).verdict == VERDICT_UNREACHABLE);
 
