@@ -268,8 +268,14 @@ static void kill_member(struct patroni *p, struct member *m)
         fail_with_logs(p, "a killed member leaves backends behind");
 }
 
+bool patroni_has_primary(struct patroni *p)
+{
+    return primary_of(p) != NULL;
+}
+
 void patroni_kill_primary(struct patroni *p)
 {
+    await_standby(p);
     struct member *m = primary_of(p);
 
     if (!m)
