@@ -18,7 +18,7 @@
 #define MEMBERS 2
 #define PATH_SIZE 256
 #define START_MS 120000
-#define DETACH_MS 20000
+#define DETACH_MS 60000
 #define REPLY_MAX 65536
 #define ASK_MS 1000
 
