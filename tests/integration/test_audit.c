@@ -238,7 +238,7 @@ Test(audit, a_window_that_one_has_not_heard_of_is_no_violation)
     expect_said(&w, "windows 4, known in only some data centres 2");
 }
 
-Test(audit, traffic_is_no_violation, .timeout = 300)
+Test(audit, traffic_is_no_violation)
 {
     auto_world struct world w;
     int64_t n = 0;
@@ -324,7 +324,7 @@ static const struct {
      {"violation I3 b's own audit: 1 times, as: ad "}},
 };
 
-Test(audit, what_is_damaged_is_found, .timeout = 600)
+Test(audit, what_is_damaged_is_found)
 {
     for (size_t i = 0; i < COUNT(damages); i++) {
         auto_world struct world w;

@@ -170,7 +170,7 @@ static const struct {
     {"who does not say who he is is not read", IS_OF_OLD, INCOMPLETE, "incomplete: x: "},
 };
 
-Test(audit_odd, is_taken_for_what_it_is, .timeout = 300)
+Test(audit_odd, is_taken_for_what_it_is)
 {
     struct program program;
 

@@ -201,7 +201,7 @@ static void begin(void)
     (void)snprintf(queue, sizeof(queue), "volumecap.test-%d", getpid());
 }
 
-TestSuite(bus, .init = begin, .timeout = 600);
+TestSuite(bus, .init = begin);
 
 /* ---- claims */
 

@@ -35,11 +35,6 @@ PG_SUITE();
 #define WAIT_MS 60000
 #define ROLE "interval-svc"
 
-#define SUITE_TIMEOUT 300 /* s */
-TestSuite(coordinator, .timeout = SUITE_TIMEOUT);
-TestSuite(starter, .timeout = SUITE_TIMEOUT);
-TestSuite(fence, .timeout = SUITE_TIMEOUT);
-
 /* ---- one coordinator, and what was last heard of it */
 
 struct seat {

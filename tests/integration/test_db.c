@@ -33,16 +33,6 @@ static struct db *open_db(const char *conninfo, int64_t conns, int64_t timeout_m
     return db;
 }
 
-#define SUITE_TIMEOUT 300 /* s */
-TestSuite(db, .timeout = SUITE_TIMEOUT);
-TestSuite(tx, .timeout = SUITE_TIMEOUT);
-TestSuite(pool, .timeout = SUITE_TIMEOUT);
-TestSuite(outage, .timeout = SUITE_TIMEOUT);
-TestSuite(listener, .timeout = SUITE_TIMEOUT);
-TestSuite(hosts, .timeout = SUITE_TIMEOUT);
-TestSuite(session, .timeout = SUITE_TIMEOUT);
-TestSuite(sync, .timeout = SUITE_TIMEOUT);
-
 /* One statement as a transaction. */
 struct statement {
     const char *sql;

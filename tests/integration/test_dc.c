@@ -19,8 +19,6 @@
 
 enum { OK = 0, FAILED = 1, INTERRUPTED = 130 };
 
-TestSuite(dc, .timeout = 600); /* a start may take two minutes */
-
 struct stage {
     struct program program;
     char folder[PATH_SIZE];

@@ -193,8 +193,8 @@ static void stop(void)
     metrics = metrics_free(metrics);
 }
 
-TestSuite(httpd, .init = start, .fini = stop, .timeout = 120);
-TestSuite(impatient_httpd, .init = start_impatient, .fini = stop, .timeout = 240);
+TestSuite(httpd, .init = start, .fini = stop);
+TestSuite(impatient_httpd, .init = start_impatient, .fini = stop);
 
 /* ---- a client that knows no HTTP but this */
 

@@ -21,9 +21,6 @@
 
 PG_SUITE();
 
-TestSuite(interval_svc, .timeout = 300);
-TestSuite(replicas, .timeout = 300);
-
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define WAIT_MS 60000
 #define WEEK_MS (INT64_C(7) * 86400000)

@@ -33,8 +33,6 @@ PG_SUITE();
 
 static const struct speaker one = {.number = 1}, two = {.number = 2};
 
-TestSuite(local_faults, .timeout = 300);
-
 /* ---- servers that spend all they can get, each on a thread of its own */
 
 struct spender {

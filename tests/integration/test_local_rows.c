@@ -13,8 +13,6 @@
 
 PG_SUITE();
 
-TestSuite(local_rows, .timeout = 300);
-
 #define DCS_MAX 3
 #define BAG_MAX 4000
 #define SETTLE_MS 60000

@@ -596,7 +596,7 @@ static bool cap_is_there(void *arg)
     return client_call(arg, &call, &a, &e) && a.status == 200;
 }
 
-Test(meta_svc, without_the_database_it_says_so_and_recovers_by_itself, .timeout = 120)
+Test(meta_svc, without_the_database_it_says_so_and_recovers_by_itself)
 {
     auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
     pg_migrate(pg_conninfo(pg));
@@ -617,7 +617,7 @@ Test(meta_svc, without_the_database_it_says_so_and_recovers_by_itself, .timeout 
 }
 
 /* As with a lost answer to COMMIT: what comes of it is not known to anybody yet. */
-Test(meta_svc, a_definition_that_no_standby_has_is_put_off_and_may_be_sent_again, .timeout = 120)
+Test(meta_svc, a_definition_that_no_standby_has_is_put_off_and_may_be_sent_again)
 {
     auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
     pg_migrate(pg_conninfo(pg));

@@ -18,8 +18,6 @@
 
 PG_SUITE();
 
-TestSuite(outbox, .timeout = 300);
-
 #define WAIT_MS 60000
 #define SEND_TIMEOUT_MS 3000 /* of outbox.c */
 #define DELIVERIES_MAX 2000

@@ -263,7 +263,7 @@ static void end(struct scene *s)
     s->broker = rabbit_free(s->broker);
 }
 
-Test(remote_standby, has_no_connections_until_it_is_primary_and_none_afterwards, .timeout = 240)
+Test(remote_standby, has_no_connections_until_it_is_primary_and_none_afterwards)
 {
     struct scene s = {0};
     long long before = 0;
@@ -296,8 +296,7 @@ static int64_t run_of(struct peer *p)
 }
 
 /* What it had heard as a primary says nothing of how things are, and what it had read is over. */
-Test(remote_standby, knows_nothing_any_more_and_begins_anew_when_it_is_primary_again,
-     .timeout = 240)
+Test(remote_standby, knows_nothing_any_more_and_begins_anew_when_it_is_primary_again)
 {
     struct scene s = {0};
     struct greeter west = {0};
@@ -379,7 +378,7 @@ static bool is_questioned(void *arg)
 }
 
 /* While a sender connects for seconds, another replica is to act. */
-Test(remote_standby, gives_up_the_lead_before_it_waits_for_a_broker_that_is_away, .timeout = 240)
+Test(remote_standby, gives_up_the_lead_before_it_waits_for_a_broker_that_is_away)
 {
     struct scene s = {0};
     struct dark dark;

@@ -438,7 +438,7 @@ static void end(void)
     side_end(&west);
 }
 
-TestSuite(remote_svc, .init = begin, .fini = end, .timeout = 240);
+TestSuite(remote_svc, .init = begin, .fini = end);
 
 /* ---- what is waited for */
 

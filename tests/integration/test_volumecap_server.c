@@ -91,7 +91,7 @@ static void end(void)
     local = fake_local_stop(local);
 }
 
-TestSuite(server, .init = begin, .fini = end, .timeout = 300);
+TestSuite(server, .init = begin, .fini = end);
 
 /* ---- what there is, and what is said of it */
 

@@ -184,8 +184,6 @@ static void expect_links(struct wire *w, int64_t links)
               (long long)wire_counts(w).links);
 }
 
-TestSuite(wire, .timeout = 120);
-
 /* ---- without a fault */
 
 Test(wire, passes_bytes_both_ways)
@@ -649,8 +647,6 @@ static void expect_answer(const struct ends *e, int method, int tag, bool multip
 
     expect(e->server, bytes, add_answer(bytes, method, tag, multiple));
 }
-
-TestSuite(wire_amqp, .timeout = 120);
 
 Test(wire_amqp, finds_deliveries_however_they_are_cut_into_packets)
 {

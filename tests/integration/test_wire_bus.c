@@ -197,7 +197,7 @@ static void begin(void)
     (void)snprintf(queue, sizeof(queue), "volumecap.test-%d", getpid());
 }
 
-TestSuite(wire_bus, .init = begin, .timeout = 240);
+TestSuite(wire_bus, .init = begin);
 
 /* One talk for all that leaves the connection whole: what is wrong would show in the next step. */
 Test(wire_bus, holds_drops_repeats_and_reverses_messages_of_a_kind)
