@@ -21,6 +21,10 @@
 
 #include "common/base/num.h"
 
+/* As heard_definition: somebody has heard of a larger total, and does not say in which version.  It
+ * is newer than all that are known, for as long as the total is larger. */
+#define POOL_DEFINITION_UNSAID UNITS_MAX
+
 struct pool {
     bool home;             /* this DC mints and burns the units of the cap */
     int64_t requested;     /* the window's total as it is asked for, over all DCs */
@@ -29,7 +33,8 @@ struct pool {
                               only grows; 0: not known */
     int64_t heard_max;     /* the largest total that another DC has heard of; its definition may be
                               on its way to us, or be older than ours */
-    int64_t heard_definition; /* the newest version that another DC has heard of */
+    int64_t heard_definition; /* the newest version that another DC has heard of, or
+                                 POOL_DEFINITION_UNSAID */
     int64_t minted, burned;
     int64_t received, sent; /* from and to other DCs */
     int64_t granted, returned, consumed, refunded;
@@ -135,10 +140,6 @@ int64_t pool_abroad(const struct pool *p);    /* at most so much can still be sp
  * A larger total of an older one is history, that was over before this DC heard of the cap.
  */
 bool pool_is_outdated(const struct pool *p);
-
-/* As heard_definition: somebody has heard of a larger total, and does not say in which version.  It
- * is newer than all that are known, for as long as the total is larger. */
-#define POOL_DEFINITION_UNSAID UNITS_MAX
 
 /* Spent above `requested`, in all DCs as far as is known: reported, not hidden. */
 int64_t pool_overspent(const struct pool *p);

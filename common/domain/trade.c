@@ -329,18 +329,19 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     return t;
 }
 
-/* The newest version that the total, or the largest that was heard of, may be of; 0: any. */
+/* The newest version that is known, for others may need it who heard of a smaller total; 0: any. */
 static int64_t definition_to_tell(const struct pool *p)
 {
-    if (!pool_is_outdated(p))
-        return p->definition;
-    return p->heard_definition == POOL_DEFINITION_UNSAID ? 0 : p->heard_definition;
+    if (p->heard_definition == POOL_DEFINITION_UNSAID)
+        return pool_is_outdated(p) ? 0 : p->definition;
+    return max_i64(p->definition, p->heard_definition);
 }
 
 struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
                                const struct trade_ask *ask, const struct trade_teller *teller)
 {
     bool answers = !p->in_doubt || (teller->answers && pool_free(p) >= 0);
+    int64_t definition = definition_to_tell(p);
 
     return (struct trade_row){
         .sent = q->sent,
@@ -351,9 +352,9 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .free = p->in_doubt ? 0 : pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
-        .total = pool_is_outdated(p) ? 0 : p->requested,
+        .total = definition == p->definition ? p->requested : 0,
         .total_max = max_i64(p->requested_max, p->heard_max),
-        .definition = definition_to_tell(p),
+        .definition = definition,
         .version = teller->version,
         .incarnation = teller->incarnation,
         .heard = answers ? q->incarnation : 0,

@@ -58,7 +58,11 @@ static bool doubt(struct db_conn *c, const struct announcement *a, struct learn_
                     DB_ARGS(db_i64(guard->incarnation)), NULL, e);
 }
 
-/* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */
+/*
+ * A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up.
+ * While no definition is said, processes of an older release may trade on it, who note none that
+ * they hear of.
+ */
 static bool insert_missing(struct db_conn *c, const struct announcement *a, bool *ret_is_new,
                            struct err *e)
 {
@@ -69,11 +73,12 @@ static bool insert_missing(struct db_conn *c, const struct announcement *a, bool
                   "                        topup_ppm, slice_max_ppm, autonomy_ms, home,"
                   "                        heard_definition)"
                   "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
-                  "        $5, $6, $7, nullif($8, ''), 0)"
+                  "        $5, $6, $7, nullif($8, ''), $9)"
                   "    ON CONFLICT DO NOTHING",
                   DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
                           db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
-                          db_i64(a->autonomy_ms), db_text(a->home)),
+                          db_i64(a->autonomy_ms), db_text(a->home),
+                          db_i64(a->definition > 0 ? 0 : POOL_DEFINITION_UNSAID)),
                   &rows, e))
         return false;
     *ret_is_new = db_affected(rows) == 1;

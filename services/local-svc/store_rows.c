@@ -31,10 +31,9 @@ static const size_t pool_counters[] = {
 };
 
 static const size_t pool_settings[] = {
-    offsetof(struct pool, topup_ppm),
-    offsetof(struct pool, slice_max_ppm),
+    offsetof(struct pool, topup_ppm), offsetof(struct pool, slice_max_ppm),
     offsetof(struct pool, autonomy_ms),
-    offsetof(struct pool, definition),
+    offsetof(struct pool, definition), /* saved with the definition: store_interval.c */
 };
 
 static const size_t slice_counters[] = {

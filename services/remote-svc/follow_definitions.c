@@ -82,6 +82,14 @@ static bool is_true(struct span page, const char *name)
     return span_member(page, name, &value) && value.len == strlen("true");
 }
 
+/* From here on it is the peer's turn to say that it has them. */
+static void note_told(struct follower *f, int64_t revision)
+{
+    if (revision > f->told && f->told <= f->echoed)
+        f->told_ms = clk_now_ms();
+    f->told = revision;
+}
+
 /* Tells what meta-svc has after a revision, a page of it. */
 static bool tell(struct remote_link *link, struct httpc *http, int64_t since, int64_t wait_ms,
                  struct page *ret, struct err *e)
@@ -116,13 +124,11 @@ static bool tell_news(struct remote_link *link, struct httpc *http, struct err *
     /* The database has forgotten what the peer has heard: who knows what else. */
     if (page.revision < f->told)
         f->again_ms = 0;
-    if (page.revision > f->told && f->told <= f->echoed)
-        f->told_ms = clk_now_ms();
-    f->told = page.revision;
+    note_told(f, page.revision);
     return true;
 }
 
-/* Not beyond what it says it has: the rest is news. */
+/* Until all is told that it says it has: the rest is news, unless it is on the last page. */
 static bool tell_again(struct remote_link *link, struct httpc *http, struct err *e)
 {
     struct follower *f = &link->definitions;
@@ -133,6 +139,7 @@ static bool tell_again(struct remote_link *link, struct httpc *http, struct err 
     if (f->again == 0)
         f->again_ms = clk_now_ms() + AGAIN_EVERY * link->app->config.sync_ms;
     f->again = page.more && page.revision < f->echoed ? page.revision : 0;
+    note_told(f, max_i64(f->told, page.revision));
     return true;
 }
 

@@ -13,8 +13,8 @@
 #include "common/io/js.h"
 #include "tests/harness/proc.h"
 
-#define TIMEOUT_MS 15000L
-#define AWAIT_MS 20000
+#define TIMEOUT_MS 30000L
+#define AWAIT_MS 60000
 
 struct wire {
     CURL *easy;

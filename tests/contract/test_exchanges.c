@@ -30,11 +30,13 @@ struct wire *exchanges_wire(const struct dc *dc, enum dc_kind kind)
 
 void exchanges_builtin(struct wire *w)
 {
+    static const struct exchange ready[] = {
+        {"GET", "/readyz", .status = 200},
+        {"GET", "/readyz?verbose", .status = 200},
+    };
     static const struct exchange list[] = {
         {"GET", "/livez", .status = 200},
         {"POST", "/livez", .status = 405},
-        {"GET", "/readyz", .status = 200},
-        {"GET", "/readyz?verbose", .status = 200},
         {"POST", "/readyz", .status = 405},
         {"POST", "/metrics", .status = 405},
         {"GET", "/openapi.json", .status = 200},
@@ -46,6 +48,9 @@ void exchanges_builtin(struct wire *w)
     };
 
     wire_expect(w, list, COUNT(list));
+    /* Not while it waits for a database that is busy, say. */
+    for (size_t i = 0; i < COUNT(ready); i++)
+        wire_await(w, &ready[i]);
 }
 
 char *exchanges_large_body(size_t size)

@@ -18,7 +18,7 @@
 #define SERVERS_OF_MANY 2     /* of each */
 #define CUT_OFF 1             /* the data centre that is cut off from the others for a while */
 #define LEAD_MS INT64_C(6000) /* from the calendar's start to the first request: time to set up */
-#define SETTLE_MS INT64_C(30000) /* for the accounts to be complete after the last window */
+#define SETTLE_MS INT64_C(120000) /* for the accounts to be complete after the last window */
 #define NAP_MS INT64_C(50)
 #define PROGRESS_LINES 14
 #define BUSIEST 6

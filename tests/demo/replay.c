@@ -10,7 +10,7 @@
 #include "tests/harness/client.h"
 
 #define THREADS_PER_LANE 24
-#define GIVE_UP_MS 30000
+#define GIVE_UP_MS 120000
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 500
 #define NAP_MS 50 /* at most so long until a stop is noticed */

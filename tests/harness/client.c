@@ -9,7 +9,7 @@
 #include "common/io/js.h"
 
 #define REPLY_MAX (8 << 20)
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS 40000 /* a machine that halts for seconds is no fault of the service */
 
 struct client {
     struct httpc *httpc;

@@ -31,7 +31,7 @@ struct call {
     const char *path;
     const char *body;           /* NULL: none */
     const char *const *headers; /* "If-Match: *", NULL-terminated; NULL: none */
-    int64_t timeout_ms;         /* 0: 5 s */
+    int64_t timeout_ms;         /* 0: 40 s */
 };
 
 /*

@@ -8,7 +8,7 @@
 #include "common/base/clk.h"
 
 #define READY_MS 120000
-#define STOP_MS 15000
+#define STOP_MS 60000
 #define POLL_MS 10
 
 /* One process of a data centre, our child or not: its state, its end, and its faults. */

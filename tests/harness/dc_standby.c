@@ -60,7 +60,7 @@ void dc_await_primaries(const struct dc *dc)
 /* Whether its metrics have that line; false, too, if it does not answer soon. */
 static bool has_metric(const struct dc *dc, enum dc_kind kind, int i, const char *line)
 {
-    static const struct call metrics = {.method = "GET", .path = "/metrics", .timeout_ms = 200};
+    static const struct call metrics = {.method = "GET", .path = "/metrics", .timeout_ms = 2000};
     auto_client struct client *c = dc_client(dc, kind, i);
     struct answer answer = {0};
     struct err e;

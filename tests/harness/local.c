@@ -108,7 +108,7 @@ struct heard local_topup(struct client *c, const struct speaker *s, const char *
 {
     auto_buf struct buf body = {0};
     struct js_writer w = {.out = &body};
-    struct call call = {.method = "POST", .path = "/topup", .timeout_ms = 15000};
+    struct call call = {.method = "POST", .path = "/topup", .timeout_ms = 60000};
     struct answer answer = {0};
     struct heard heard = {0};
     struct err e;

@@ -18,7 +18,7 @@
 #define MEMBERS 2
 #define PATH_SIZE 256
 #define START_MS 120000
-#define DETACH_MS 20000
+#define DETACH_MS 60000
 #define REPLY_MAX 65536
 #define ASK_MS 1000
 
@@ -268,8 +268,14 @@ static void kill_member(struct patroni *p, struct member *m)
         fail_with_logs(p, "a killed member leaves backends behind");
 }
 
+bool patroni_has_primary(struct patroni *p)
+{
+    return primary_of(p) != NULL;
+}
+
 void patroni_kill_primary(struct patroni *p)
 {
+    await_standby(p);
     struct member *m = primary_of(p);
 
     if (!m)

@@ -11,6 +11,8 @@
  * patroni_start().
  */
 
+#include <stdbool.h>
+
 #include "common/base/cleanup.h"
 
 struct patroni;
@@ -24,7 +26,13 @@ CLEANUP_DEFINE(patroni, struct patroni, patroni_free)
 /* Both hosts, and no word about which of them: that is for who connects to find out. */
 const char *patroni_conninfo(const struct patroni *p);
 
-/* kill -9 of the primary's Patroni, its postmaster and all its backends. */
+/* Does one of them take writes, now? */
+bool patroni_has_primary(struct patroni *p);
+
+/*
+ * kill -9 of the primary's Patroni, its postmaster and all its backends, when the other one is its
+ * synchronous standby: nobody would be promoted else.
+ */
 void patroni_kill_primary(struct patroni *p);
 
 /* Waits until one of them takes writes. */

@@ -14,9 +14,9 @@
 #include "tests/harness/proc.h"
 
 #define PG_USER "postgres" /* PostgreSQL refuses to run as root */
-#define START_MS 60000
-#define STOP_MS 20000
-#define INITDB_MS 120000
+#define START_MS 120000
+#define STOP_MS 60000
+#define INITDB_MS 300000
 
 /* What make_data() leaves, for all to copy.  If it changes: another last number. */
 #define TEMPLATE VOLUMECAP_BIN "/../pg-template-" PG_MAJOR "-1"

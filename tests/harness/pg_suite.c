@@ -46,7 +46,10 @@ void pg_suite_start(void)
 
     suite = pg_start(&(struct pg_options){.fsync = false});
     pg_migrate(pg_conninfo(suite));
-    snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%lld user=volumecap",
+    /* It is never away, only slow at times: the 2 s that services have for an attempt are not its
+     * tests' concern. */
+    snprintf(conninfo, sizeof(conninfo),
+             "host=127.0.0.1 port=%lld user=volumecap connect_timeout=60",
              (long long)pg_port(suite));
     if (setenv(SUITE_ENV, conninfo, 1) != 0)
         harness_fail("setenv");

@@ -6,7 +6,7 @@
 #include "tests/harness/pg.h"
 #include "tests/harness/proc.h"
 
-#define FORCE_MS 20000
+#define FORCE_MS 60000
 
 struct probe {
     const char *conninfo;

@@ -23,8 +23,8 @@
 #include "common/base/prng.h"
 
 #define POLL_MS 5
-#define KILL_MS 10000
-#define STOP_MS 15000
+#define KILL_MS 60000
+#define STOP_MS 60000
 #define PORT_MIN 10000
 #define PORT_MAX 32000
 

@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 
 #define ARGS_MAX 12
-#define END_MS 120000
+#define END_MS 300000
 
 void program_init(struct program *p)
 {

@@ -17,7 +17,7 @@
 #define LINKS_MAX 512
 #define REQUEST_MAX (2 << 20)
 #define CHUNK 65536
-#define ANSWER_MS 10000
+#define ANSWER_MS 60000
 
 /* One connection of a client, and ours to the service on its behalf. */
 struct link {

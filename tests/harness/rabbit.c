@@ -19,9 +19,9 @@
 #endif
 
 #define RABBIT_USER "rabbitmq" /* nothing of it is to run as root */
-#define START_MS 90000
-#define STOP_MS 30000
-#define CTL_MS 60000
+#define START_MS 300000
+#define STOP_MS 60000
+#define CTL_MS 120000
 #define ENV_COUNT 13
 #define ENV_SIZE 256
 #define ARGS_MAX 10
@@ -211,6 +211,15 @@ static void choose_ports(struct rabbit *r)
     r->epmd_port = port_free();
     write_file(r, "ports", "%lld %lld %lld\n", (long long)r->port, (long long)r->dist_port,
                (long long)r->epmd_port);
+}
+
+void rabbit_reserve(const char *folder)
+{
+    struct rabbit r = {0};
+
+    make_folder(&r, folder);
+    choose_ports(&r);
+    free(r.folder);
 }
 
 static void set_paths(struct rabbit *r)

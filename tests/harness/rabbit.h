@@ -44,6 +44,9 @@ struct rabbit_options {
 struct rabbit *rabbit_launch(const struct rabbit_options *o);
 void rabbit_await(struct rabbit *r);
 
+/* Ports for one that will be started there, which nobody else gets while we live. */
+void rabbit_reserve(const char *folder);
+
 /* Both, in a scratch folder. */
 struct rabbit *rabbit_start(void);
 

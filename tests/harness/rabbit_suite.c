@@ -71,6 +71,13 @@ void rabbit_suite_start(int count)
     (void)snprintf(value, sizeof(value), "%d %s", (int)runner, root);
     if (setenv(SUITE_ENV, value, 1) != 0)
         harness_fail("setenv");
+    /* Ours, not the one's in between: a broker may be down while others look for ports. */
+    for (int i = 0; i < count; i++) {
+        char path[PATH_SIZE];
+
+        (void)snprintf(path, sizeof(path), "%s/%d", root, i);
+        rabbit_reserve(path);
+    }
     const pid_t pid = fork();
     if (pid == 0)
         start_all(root, count, runner);

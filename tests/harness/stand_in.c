@@ -13,7 +13,7 @@ void stand_in_start(struct stand_in *s, const struct httpd_route *routes, size_t
         .settings = {.address = "127.0.0.1",
                      .threads = 4,
                      .connections_max = 100,
-                     .request_timeout_ms = 3000},
+                     .request_timeout_ms = 60000},
         .body_max = 2 << 20,
         .routes = routes,
         .routes_count = count,

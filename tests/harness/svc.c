@@ -7,7 +7,7 @@
 #include "common/base/check.h"
 
 #define ENV_MAX 12
-#define START_MS 60000
+#define START_MS 120000
 #define STOP_MS 60000
 #define VALUE_SIZE 512
 

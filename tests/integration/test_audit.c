@@ -324,7 +324,7 @@ static const struct {
      {"violation I3 b's own audit: 1 times, as: ad "}},
 };
 
-Test(audit, what_is_damaged_is_found, .timeout = 120)
+Test(audit, what_is_damaged_is_found)
 {
     for (size_t i = 0; i < COUNT(damages); i++) {
         auto_world struct world w;

@@ -20,7 +20,7 @@
 #include "tests/harness/proc.h"
 #include "tests/harness/rabbit.h"
 
-#define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
+#define SOON_MS 60000 /* by then what is to happen has happened, on a busy machine too */
 
 RABBIT_SUITE(1);
 
@@ -30,7 +30,8 @@ static char queue[32]; /* this test's */
 
 /* Says 1, 2, 3... up to `limit`; hears them. */
 struct talk {
-    atomic_llong said, limit, heard, last;
+    atomic_llong said, limit, heard;
+    atomic_llong last;      /* heard, and counted by then */
     atomic_int refuse;      /* so many messages are wanted later */
     atomic_llong too_large; /* so many came without their bodies */
     size_t padding;
@@ -66,8 +67,8 @@ static bool hear(void *arg, const struct bus_message *m)
     }
     if (from && strcmp(from, "east") == 0)
         atomic_store(&t->is_signed, true);
-    atomic_store(&t->last, strtoll(buf_text(&m->body), NULL, 10));
     atomic_fetch_add(&t->heard, 1);
+    atomic_store(&t->last, strtoll(buf_text(&m->body), NULL, 10));
     return true;
 }
 
@@ -165,6 +166,21 @@ static void expect_soon(bool (*condition)(void *), struct wish w, const char *wh
 }
 #define EXPECT_SOON(condition, ...) expect_soon(condition, (struct wish){__VA_ARGS__}, #condition)
 
+#define TRIES 5
+
+/*
+ * Whoever cannot go on gives up after BUS_CALL_MS by itself, and is to end before when it is told
+ * to.  A machine that halts for seconds does not do so each time.
+ */
+static void expect_quick(int64_t (*stop)(void *arg), void *arg)
+{
+    int64_t took_ms = BUS_CALL_MS;
+
+    for (int i = 0; i < TRIES && took_ms >= BUS_CALL_MS; i++)
+        took_ms = stop(arg);
+    cr_assert_lt(took_ms, BUS_CALL_MS);
+}
+
 /* What was said before is lost with a connection: the next word gets through all the same. */
 static void say_until_heard(struct talk *t, struct bus_sender *s)
 {
@@ -185,7 +201,7 @@ static void begin(void)
     (void)snprintf(queue, sizeof(queue), "volumecap.test-%d", getpid());
 }
 
-TestSuite(bus, .init = begin, .timeout = 240);
+TestSuite(bus, .init = begin);
 
 /* ---- claims */
 
@@ -307,7 +323,23 @@ Test(bus, a_deleted_queue_is_declared_again)
     say_until_heard(&t, s);
     cr_assert(rabbit_ctl(broker, NULL, "delete_queue", queue, NULL));
     say_until_heard(&t, s);
-    cr_assert(bus_receiver_counts(r).connects == 2);
+    cr_assert(bus_receiver_counts(r).connects >= 2);
+}
+
+struct blocked {
+    struct talk *talk;
+    const char *url;
+};
+
+static int64_t stop_blocked(void *arg)
+{
+    const struct blocked *b = arg;
+    struct bus_sender *s = sender(b->talk, b->url);
+
+    EXPECT_SOON(has_state, .sender = s, .number = BUS_BLOCKED);
+    int64_t before_ms = clk_now_ms();
+    (void)bus_sender_stop(s);
+    return clk_now_ms() - before_ms;
 }
 
 Test(bus, an_alarm_blocks_nobody_for_ever)
@@ -315,18 +347,14 @@ Test(bus, an_alarm_blocks_nobody_for_ever)
     auto_rabbit struct rabbit *broker = rabbit_shared(0);
     struct talk t = {.limit = 1, .padding = 200000};
     auto_bus_receiver struct bus_receiver *r = receiver(&t, rabbit_url(broker), 10000);
-    struct bus_sender *s = sender(&t, rabbit_url(broker)), *other = NULL;
+    struct bus_sender *s = sender(&t, rabbit_url(broker));
 
     say_until_heard(&t, s);
     rabbit_alarm(broker, true);
     /* Far more than sockets can swallow. */
     atomic_store(&t.limit, atomic_load(&t.said) + 500);
     EXPECT_SOON(has_state, .sender = s, .number = BUS_BLOCKED);
-    other = sender(&t, rabbit_url(broker));
-    EXPECT_SOON(has_state, .sender = other, .number = BUS_BLOCKED);
-    int64_t before_ms = clk_now_ms();
-    other = bus_sender_stop(other);
-    cr_assert_lt(clk_now_ms() - before_ms, BUS_CALL_MS);
+    expect_quick(stop_blocked, &(struct blocked){&t, rabbit_url(broker)});
 
     rabbit_alarm(broker, false);
     EXPECT_SOON(has_state, .sender = s, .number = BUS_CONNECTED);
@@ -467,7 +495,7 @@ Test(bus, who_is_told_to_stop_ends_by_itself)
 }
 
 /* Connected, and silent: what a host behind a broken network looks like. */
-Test(bus, a_silent_broker_holds_nobody)
+static int64_t stop_unanswered(void *arg)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
@@ -475,6 +503,7 @@ Test(bus, a_silent_broker_holds_nobody)
     char url[64], hello[8];
     struct talk t = {.limit = 1};
 
+    (void)arg;
     cr_assert(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 5) == 0 &&
               getsockname(fd, (struct sockaddr *)&a, &len) == 0);
     snprintf(url, sizeof(url), "amqp://127.0.0.1:%d", ntohs(a.sin_port));
@@ -483,9 +512,15 @@ Test(bus, a_silent_broker_holds_nobody)
     int peer = accept(fd, NULL, NULL);
     cr_assert(recv(peer, hello, sizeof(hello), MSG_WAITALL) == sizeof(hello));
     (void)bus_sender_stop(s);
-    cr_assert_lt(clk_now_ms() - before_ms, BUS_CALL_MS, "by then it gives up by itself");
+    int64_t took_ms = clk_now_ms() - before_ms;
     close(peer);
     close(fd);
+    return took_ms;
+}
+
+Test(bus, a_silent_broker_holds_nobody)
+{
+    expect_quick(stop_unanswered, NULL);
 }
 
 Test(bus, odd_urls_are_refused)

@@ -3,6 +3,10 @@
  * frozen and cut off.  How long things take is printed; a test fails only far
  * beyond what is promised.  What is checked exactly: that no two are believed at
  * the same time, and that epochs only grow.
+ *
+ * On a machine that halts for seconds heartbeats are late, and a primary loses
+ * its place though nobody did anything to it: it says so in its metrics, and
+ * another epoch begins.
  */
 
 #include <criterion/criterion.h>
@@ -28,7 +32,7 @@
 PG_SUITE();
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 #define ROLE "interval-svc"
 
 /* ---- one coordinator, and what was last heard of it */
@@ -126,7 +130,7 @@ static const cJSON *member(const cJSON *list, const char *name)
 static bool ask(struct seat *s)
 {
     char path[64];
-    const struct call call = {.method = "GET", .path = path, .timeout_ms = 500};
+    const struct call call = {.method = "GET", .path = path};
     int64_t asked_ms = clk_now_ms();
     struct answer answer = {0};
     struct err e;
@@ -172,9 +176,23 @@ static void report(const char *what, int64_t since_ms, int64_t promised_ms)
     cr_expect(promise_kept(what, clk_now_ms() - since_ms, promised_ms));
 }
 
-/* A primary A, epoch 1, and a standby B. */
+/* How often it has lost its place by itself. */
+static int64_t disturbances(struct seat *s)
+{
+    return in_metrics(s, "volumecap_leader_changes_total{reason=\"session_lost\"}") +
+           in_metrics(s, "volumecap_leader_changes_total{reason=\"expired\"}");
+}
+
+/* Of one that has no rival. */
+static void expect_epoch(struct seat *s, int64_t epoch)
+{
+    cr_expect(s->epoch >= epoch && s->epoch <= epoch + disturbances(s), "epoch %" PRId64, s->epoch);
+}
+
+/* A primary A, and a standby B. */
 struct pair {
     struct seat a, b;
+    int64_t epoch; /* of A */
 };
 
 static bool has_beaten_again(void *arg)
@@ -190,6 +208,27 @@ static void await_beats(struct seat *s, int64_t more)
     await(has_beaten_again, s, "alive");
 }
 
+/* If B has taken over meanwhile it hands over again. */
+static bool a_leads(void *arg)
+{
+    static const struct call step_down = {.method = "POST", .path = "/step-down"};
+    struct pair *p = arg;
+    struct answer answer = {0};
+    struct err e;
+
+    if (!ask(&p->a) || !ask(&p->b))
+        return false;
+    if (p->b.valid_for_ms > 0 && !client_call(svc_client(p->b.svc), &step_down, &answer, &e))
+        return false;
+    return p->a.valid_for_ms > 0 && strcmp(p->b.state, "standby") == 0;
+}
+
+static void lead(struct pair *p)
+{
+    cr_assert(harness_await(a_leads, p, WAIT_MS), "%s and %s", p->a.state, p->b.state);
+    p->epoch = p->a.epoch;
+}
+
 /* B knows by a heartbeat of A that both have their sessions on the same server. */
 static struct pair pair_new(const char *conninfo_a, const char *conninfo_b)
 {
@@ -197,7 +236,7 @@ static struct pair pair_new(const char *conninfo_a, const char *conninfo_b)
 
     await(is_primary, &p.a, "primary");
     p.b = seat_new(conninfo_b, "b");
-    await(is_standby, &p.b, "standby");
+    lead(&p);
     await_beats(&p.a, 2); /* one may have been under way */
     await_beats(&p.b, 2);
     return p;
@@ -211,12 +250,13 @@ static void pair_done(struct pair *p)
 #define auto_pair __attribute__((cleanup(pair_done)))
 
 /* B becomes primary, and nobody believes A by then. */
-static void expect_handover(struct pair *p, int64_t epoch)
+static void expect_handover(struct pair *p)
 {
     await(is_primary, &p->b, "primary");
     cr_expect(p->b.heard_ms >= p->a.believed_until_ms, "both were believed for %" PRId64 " ms",
               p->a.believed_until_ms - p->b.heard_ms);
-    cr_expect(p->b.epoch == epoch, "epoch %" PRId64, p->b.epoch);
+    cr_expect(p->b.epoch > p->epoch, "epoch %" PRId64 " after %" PRId64, p->b.epoch, p->epoch);
+    cr_expect(p->b.epoch <= p->epoch + 1 + disturbances(&p->b), "epoch %" PRId64, p->b.epoch);
 }
 
 /* ---- the wait of a winner */
@@ -255,7 +295,7 @@ Test(coordinator, one_alone_becomes_primary_at_once)
 
     await(is_primary, &a, "primary");
     report("start to primary", start_ms, 1000);
-    cr_expect(a.epoch == 1);
+    expect_epoch(&a, 1);
     cr_expect(a.valid_for_ms <= TERMS_BELIEF_MS);
     cr_expect_str_eq(a.holder, "a");
     (void)expect(&a, 200, "GET", "/readyz");
@@ -265,7 +305,8 @@ static bool one_of_two(void *arg)
 {
     struct pair *p = arg;
 
-    return ask(&p->a) && ask(&p->b) && p->a.epoch == 1 && p->b.epoch == 1 &&
+    return ask(&p->a) && ask(&p->b) && p->a.epoch >= 1 && p->b.epoch == p->a.epoch &&
+           strcmp(p->a.holder, p->b.holder) == 0 &&
            (strcmp(p->a.state, "primary") == 0) + (strcmp(p->b.state, "primary") == 0) == 1 &&
            (strcmp(p->a.state, "standby") == 0) + (strcmp(p->b.state, "standby") == 0) == 1;
 }
@@ -277,7 +318,6 @@ Test(coordinator, of_two_started_at_once_one_is_primary)
                                .b = seat_new(pg_conninfo_of(d), "b")};
 
     cr_assert(harness_await(one_of_two, &p, WAIT_MS), "%s and %s", p.a.state, p.b.state);
-    cr_expect_str_eq(p.a.holder, p.b.holder);
 }
 
 Test(coordinator, roles_do_not_collide)
@@ -288,7 +328,8 @@ Test(coordinator, roles_do_not_collide)
 
     await(is_primary, &a, "primary");
     await(is_primary, &b, "primary");
-    cr_expect(a.epoch == 1 && b.epoch == 1);
+    expect_epoch(&a, 1);
+    expect_epoch(&b, 1);
 }
 
 static bool has_been_refused(void *arg)
@@ -322,16 +363,16 @@ Test(coordinator, a_killed_primary_is_replaced)
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     svc_kill(p.a.svc);
-    expect_handover(&p, 2);
+    expect_handover(&p);
     report("killed to replaced", start_ms, 1000);
 
     svc_restart(p.a.svc);
     await(is_standby, &p.a, "standby");
     cr_expect_str_eq(p.a.holder, "b");
-    cr_expect(p.a.epoch == 2);
+    cr_expect(p.a.epoch >= p.b.epoch);
 }
 
 Test(coordinator, a_frozen_primary_is_replaced_and_wakes_without_validity)
@@ -339,17 +380,17 @@ Test(coordinator, a_frozen_primary_is_replaced_and_wakes_without_validity)
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     svc_freeze(p.a.svc);
-    expect_handover(&p, 2);
+    expect_handover(&p);
     report("frozen to replaced", start_ms, 5000);
 
     svc_thaw(p.a.svc);
     cr_assert(ask(&p.a));
     cr_expect(p.a.valid_for_ms == 0, "it wakes as %s", p.a.state);
     await(is_standby, &p.a, "standby");
-    cr_expect(is_primary(&p.b) && p.b.epoch == 2);
+    await(is_primary, &p.b, "primary still");
 }
 
 /* "host=127.0.0.1 port=N user=volumecap dbname=x": libpq takes the last port that it is given. */
@@ -369,18 +410,18 @@ Test(coordinator, a_primary_that_is_cut_off_stops_before_it_is_replaced)
     through(line, pg_conninfo(pg), conninfo);
     auto_pair struct pair p = pair_new(conninfo, pg_conninfo(pg));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     line_cut(line);
     await(is_not_primary, &p.a, "without validity");
     report("cut off to without validity", start_ms, 2000);
-    expect_handover(&p, 2);
+    expect_handover(&p);
     report("cut off to replaced", start_ms, 5000);
     cr_expect(is_not_primary(&p.a));
 
     line_mend(line);
     await(is_standby, &p.a, "standby");
-    cr_expect(is_primary(&p.b) && p.b.epoch == 2);
+    await(is_primary, &p.b, "primary still");
 }
 
 /* Both live, so each answer is heard: when one is primary nobody believes the other any more. */
@@ -398,7 +439,8 @@ static bool someone_else_is_primary(void *arg)
 {
     struct pair *p = arg;
 
-    return (is_primary(&p->a) && p->a.epoch == 2) || (is_primary(&p->b) && p->b.epoch == 2);
+    return (is_primary(&p->a) && p->a.epoch > p->epoch) ||
+           (is_primary(&p->b) && p->b.epoch > p->epoch);
 }
 
 Test(coordinator, a_session_that_an_administrator_ends_is_noticed_at_once)
@@ -406,7 +448,7 @@ Test(coordinator, a_session_that_an_administrator_ends_is_noticed_at_once)
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     cr_assert(pg_i64(pg_conninfo_of(d),
                      "SELECT count(pg_terminate_backend(pid)) FROM pg_locks"
@@ -426,14 +468,20 @@ static bool there_is_a_primary(void *arg)
     return is_primary(&p->a) || is_primary(&p->b);
 }
 
+static bool one_is_primary(void *arg)
+{
+    struct pair *p = arg;
+
+    return ask(&p->a) && ask(&p->b) && (p->a.valid_for_ms > 0) + (p->b.valid_for_ms > 0) == 1;
+}
+
 static void expect_one_primary_again(struct pair *p, const char *what, int64_t since_ms)
 {
     cr_assert(harness_await(there_is_a_primary, p, WAIT_MS), "%s and %s", p->a.state, p->b.state);
     report(what, since_ms, 5000);
     expect_one_is_believed(p);
-    cr_assert(ask(&p->a) && ask(&p->b));
-    cr_expect((p->a.valid_for_ms > 0) + (p->b.valid_for_ms > 0) == 1, "%s and %s", p->a.state,
-              p->b.state);
+    cr_assert(harness_await(one_is_primary, p, WAIT_MS), "%s and %s", p->a.state, p->b.state);
+    expect_one_is_believed(p);
 }
 
 Test(coordinator, a_database_that_is_started_anew_has_a_primary_again)
@@ -442,12 +490,12 @@ Test(coordinator, a_database_that_is_started_anew_has_a_primary_again)
     pg_migrate(pg_conninfo(pg));
     auto_pair struct pair p = pair_new(pg_conninfo(pg), pg_conninfo(pg));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     pg_kill(pg);
     await(is_not_primary, &p.a, "without validity");
     pg_restart(pg);
     expect_one_primary_again(&p, "database back to primary", clk_now_ms());
-    cr_expect(pg_i64(pg_conninfo(pg), "SELECT epoch FROM coordinator.leadership") == 2);
+    cr_expect(pg_i64(pg_conninfo(pg), "SELECT epoch FROM coordinator.leadership") > p.epoch);
 }
 
 /* If its session outlives that, nobody else can have won, and the epoch goes on. */
@@ -457,7 +505,7 @@ Test(coordinator, while_the_database_is_frozen_there_is_no_primary)
     pg_migrate(pg_conninfo(pg));
     auto_pair struct pair p = pair_new(pg_conninfo(pg), pg_conninfo(pg));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     pg_freeze(pg);
     await(is_not_primary, &p.a, "without validity");
@@ -475,18 +523,18 @@ Test(coordinator, a_primary_steps_down_for_its_standby)
     auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
 
     (void)expect(&p.b, 409, "POST", "/step-down");
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     struct answer a = expect(&p.a, 200, "POST", "/step-down");
     cr_expect_str_eq(text_in(a.json, "state"), "resting");
     cr_expect(number_in(a.json, "valid_for_ms") == 0);
     cr_expect(clk_now_ms() >= p.a.believed_until_ms, "answered while it was still believed");
-    expect_handover(&p, 2);
+    expect_handover(&p);
     report("step-down to replaced", start_ms, 1000);
     (void)expect(&p.a, 409, "POST", "/step-down");
     cr_expect(in_metrics(&p.a, "volumecap_leader_changes_total{reason=\"stepped_down\"}") == 1);
     await(is_standby, &p.a, "standby");
-    cr_expect(is_primary(&p.b));
+    await(is_primary, &p.b, "primary still");
 }
 
 static bool has_beaten(void *arg)
@@ -503,7 +551,25 @@ Test(coordinator, one_that_no_service_asks_does_not_compete)
     cr_assert(harness_await(has_beaten, &a, WAIT_MS));
     cr_expect(in_metrics(&a, "volumecap_leader_epoch") == 0);
     await(is_primary, &a, "primary as soon as it is asked");
-    cr_expect(a.epoch == 1);
+    expect_epoch(&a, 1);
+}
+
+static bool is_alive_and_no_standby(const cJSON *member)
+{
+    return strcmp(text_in(member, "state"), "resting") == 0 &&
+           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member, "alive"));
+}
+
+/* B, which goes on being asked, has heard of it by a heartbeat. */
+static bool knows_that_a_rests(void *arg)
+{
+    struct seat *b = arg;
+
+    if (!is_primary(b) || in_metrics(b, "volumecap_standbys") != 0)
+        return false;
+    struct answer list = expect(b, 200, "GET", "/members");
+    return is_alive_and_no_standby(
+        member(cJSON_GetObjectItemCaseSensitive(list.json, "members"), "a"));
 }
 
 Test(coordinator, a_primary_whose_service_falls_silent_is_replaced)
@@ -518,13 +584,8 @@ Test(coordinator, a_primary_whose_service_falls_silent_is_replaced)
     await(is_primary, &b, "primary in place of one that is not asked");
     cr_expect(a.believed_until_ms <= b.heard_ms);
     report("silence of the service to replaced", start_ms, 2500);
-    cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"service_silent\"}") == 1);
-    /* It is alive, and no standby. */
-    cr_expect(in_metrics(&b, "volumecap_standbys") == 0);
-    struct answer list = expect(&b, 200, "GET", "/members");
-    const cJSON *m = member(cJSON_GetObjectItemCaseSensitive(list.json, "members"), "a");
-    cr_expect_str_eq(text_in(m, "state"), "resting");
-    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m, "alive")));
+    cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"service_silent\"}") >= 1);
+    await(knows_that_a_rests, &b, "primary beside one that is alive and rests");
     await(is_standby, &a, "a standby when it is asked again");
 }
 
@@ -546,6 +607,11 @@ Test(coordinator, who_only_looks_is_no_service)
     cr_assert(harness_await(is_left_while_others_look, &a, WAIT_MS));
 }
 
+static bool is_primary_above_7(void *arg)
+{
+    return is_primary(arg) && ((struct seat *)arg)->epoch > 7;
+}
+
 /* Of a database that was set back the epochs are lower than what services have heard. */
 Test(coordinator, a_service_that_has_heard_of_a_higher_epoch_gets_one_above)
 {
@@ -553,11 +619,10 @@ Test(coordinator, a_service_that_has_heard_of_a_higher_epoch_gets_one_above)
     auto_seat struct seat a = seat_new(pg_conninfo_of(d), "a");
 
     await(is_primary, &a, "primary");
-    cr_expect(a.epoch == 1);
+    expect_epoch(&a, 1);
     (void)expect(&a, 200, "GET", "/leadership?heard=7");
-    await(is_not_primary, &a, "without validity");
-    await(is_primary, &a, "primary");
-    cr_expect(a.epoch == 8, "epoch %" PRId64, a.epoch);
+    await(is_primary_above_7, &a, "primary of a higher epoch");
+    expect_epoch(&a, 8);
     cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"outranked\"}") == 1);
 }
 
@@ -571,6 +636,8 @@ static bool rests_without_the_lock(void *arg)
                                         "   WHERE datname = current_database())");
 
     s->has_tried = s->has_tried || locks > 0;
+    if (!s->has_tried)
+        (void)ask(s);
     return s->has_tried && locks == 0;
 }
 
@@ -581,8 +648,7 @@ static bool campaign_fails(struct db_conn *c, void *arg, struct err *e)
 
     if (!db_query(c, "SELECT FROM coordinator.leadership FOR SHARE", DB_NO_ARGS, NULL, e))
         return false;
-    /* It is asked once, and tries; when it has failed its service is silent. */
-    cr_assert(ask(s));
+    /* It is asked until it tries; when it has failed its service is silent. */
     return harness_await(rests_without_the_lock, s, WAIT_MS) ||
            err_set(e, ERR_INTERNAL, "it is %s, and has the lock", s->state);
 }
@@ -591,13 +657,17 @@ Test(coordinator, whoever_fails_to_be_elected_has_no_lock)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_db_session struct db_session *session = NULL;
+    char patient[300];
     struct err e = {0};
     auto_seat struct seat a =
         seat_with(pg_conninfo_of(d), ROLE, "a", "COORDINATOR_SERVICE_SILENT_MS=500");
 
     a.conninfo = pg_conninfo_of(d);
     cr_assert(harness_await(has_beaten, &a, WAIT_MS));
-    cr_assert(db_session_new(a.conninfo, 60000, &session, &e), "%s", e.msg);
+    /* It is idle while it has the row. */
+    (void)snprintf(patient, sizeof(patient),
+                   "%s options='-c idle_in_transaction_session_timeout=0'", a.conninfo);
+    cr_assert(db_session_new(patient, 2 * WAIT_MS, &session, &e), "%s", e.msg);
     cr_assert(db_session_open(session, "SELECT 1", &e), "%s", e.msg);
     cr_expect(db_session_tx(session, campaign_fails, &a, &e), "%s", e.msg);
 }
@@ -625,7 +695,7 @@ Test(coordinator, one_alone_that_steps_down_is_primary_again_after_a_rest)
     await(is_primary, &a, "primary");
     (void)expect(&a, 200, "POST", "/step-down");
     await(is_primary, &a, "primary again");
-    cr_expect(a.epoch == 2);
+    expect_epoch(&a, 2);
 }
 
 Test(coordinator, a_primary_that_is_told_to_stop_hands_over)
@@ -633,11 +703,11 @@ Test(coordinator, a_primary_that_is_told_to_stop_hands_over)
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     int64_t start_ms = clk_now_ms();
     p.a.svc = svc_stop(p.a.svc);
     cr_expect(clk_now_ms() >= p.a.believed_until_ms, "gone while it was still believed");
-    expect_handover(&p, 2);
+    expect_handover(&p);
     report("SIGTERM to replaced", start_ms, 1000);
     cr_expect(pg_i64(pg_conninfo_of(d), "SELECT count(*) FROM coordinator.member") == 1);
 }
@@ -647,6 +717,23 @@ Test(coordinator, a_primary_that_is_told_to_stop_hands_over)
 static bool sees_a_standby(void *arg)
 {
     return in_metrics(arg, "volumecap_standbys") == 1;
+}
+
+/* A heartbeat of B may be late: each of it is true again soon. */
+static bool shows_both(void *arg)
+{
+    struct seat *a = arg;
+    struct answer answer = expect(a, 200, "GET", "/members");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(answer.json, "members");
+
+    if (cJSON_GetArraySize(list) != 2)
+        return false;
+    return strcmp(text_in(member(list, "a"), "state"), "primary") == 0 &&
+           strcmp(text_in(member(list, "b"), "state"), "standby") == 0 &&
+           strcmp(text_in(member(list, "b"), "version"), VOLUMECAP_VERSION) == 0 &&
+           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member(list, "a"), "self")) &&
+           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member(list, "b"), "alive")) &&
+           number_in(member(list, "b"), "seen_ms_ago") < TERMS_ALIVE_MS;
 }
 
 static bool sees_none(void *arg)
@@ -659,21 +746,14 @@ Test(coordinator, members_see_each_other)
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_pair struct pair p = pair_new(pg_conninfo_of(d), pg_conninfo_of(d));
 
+    lead(&p);
     await(sees_a_standby, &p.a, "with a standby");
-    struct answer a = expect(&p.a, 200, "GET", "/members");
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "members");
-    cr_assert(cJSON_GetArraySize(list) == 2);
-    cr_expect_str_eq(text_in(member(list, "a"), "state"), "primary");
-    cr_expect_str_eq(text_in(member(list, "b"), "state"), "standby");
-    cr_expect_str_eq(text_in(member(list, "b"), "version"), VOLUMECAP_VERSION);
-    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member(list, "a"), "self")));
-    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(member(list, "b"), "alive")));
-    cr_expect(number_in(member(list, "b"), "seen_ms_ago") < TERMS_ALIVE_MS);
+    await(shows_both, &p.a, "one that shows both");
 
     svc_kill(p.b.svc);
     await(sees_none, &p.a, "without its standby");
-    a = expect(&p.a, 200, "GET", "/members");
-    list = cJSON_GetObjectItemCaseSensitive(a.json, "members");
+    struct answer a = expect(&p.a, 200, "GET", "/members");
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(a.json, "members");
     cr_expect(cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(member(list, "b"), "alive")));
 
     /* A successor of the same name takes its place. */
@@ -704,6 +784,11 @@ static bool two_have_ended(void *arg)
     return in_metrics(arg, "volumecap_standby_starts_total{outcome=\"ok\"}") >= 2;
 }
 
+static bool misses_somebody(void *arg)
+{
+    return in_metrics(arg, "volumecap_standby_missing") == 1;
+}
+
 static bool misses_nobody(void *arg)
 {
     return in_metrics(arg, "volumecap_standby_missing") == 0;
@@ -729,7 +814,7 @@ Test(coordinator, a_standby_that_is_missing_is_started)
                                                                       .env = env})};
 
     cr_assert(harness_await(is_twice_in_file, path, WAIT_MS));
-    cr_expect(in_metrics(&a, "volumecap_standby_missing") == 1);
+    await(misses_somebody, &a, "without a standby");
     await(two_have_ended, &a, "done twice");
     auto_seat struct seat b = seat_new(pg_conninfo_of(d), "b");
     await(misses_nobody, &a, "content");
@@ -815,14 +900,15 @@ Test(fence, only_the_epoch_of_a_primary_that_has_not_given_up_is_current)
     cr_expect_not(is_current(conninfo, 0));
     auto_seat struct seat a = seat_new(conninfo, "a");
     await(is_primary, &a, "primary");
-    cr_expect(is_current(conninfo, 1));
-    cr_expect_not(is_current(conninfo, 0));
-    cr_expect_not(is_current(conninfo, 2));
+    const int64_t epoch = a.epoch;
+    cr_expect(is_current(conninfo, epoch));
+    cr_expect_not(is_current(conninfo, epoch - 1));
+    cr_expect_not(is_current(conninfo, epoch + 1));
     (void)expect(&a, 200, "POST", "/step-down");
-    cr_expect_not(is_current(conninfo, 1));
+    cr_expect_not(is_current(conninfo, epoch));
     await(is_primary, &a, "primary again");
-    cr_expect_not(is_current(conninfo, 1));
-    cr_expect(is_current(conninfo, 2));
+    cr_expect_not(is_current(conninfo, epoch));
+    cr_expect(is_current(conninfo, a.epoch));
 }
 
 struct fenced {
@@ -830,23 +916,28 @@ struct fenced {
     const char *conninfo;
 };
 
+#define HALT_MS 1000 /* the database ends a transaction that is silent for 1.5 s */
+
 /* In a transaction of the primary's service, which then is silent. */
 static bool hold_fence(struct db_conn *c, void *arg, struct err *e)
 {
     const struct fenced *f = arg;
     auto_rows struct db_rows *rows = NULL;
 
-    cr_assert(db_query(c, "SELECT coordinator.is_current('" ROLE "', 1)", DB_NO_ARGS, &rows, e),
+    cr_assert(db_query(c, "SELECT coordinator.is_current('" ROLE "', $1)",
+                       DB_ARGS(db_i64(f->pair->epoch)), &rows, e),
               "%s", e->msg);
     cr_assert(db_get_bool(rows, 0, 0));
+    int64_t asked_ms = clk_now_ms();
     auto_free char *state =
         pg_sqlstate(f->conninfo, "SET lock_timeout = 100;"
                                  " UPDATE coordinator.leadership SET epoch = epoch + 1");
-    cr_expect_str_eq(state, "55P03", "another epoch began in the middle: %s", state);
+    cr_expect(strcmp(state, "55P03") == 0 || clk_now_ms() - asked_ms > HALT_MS,
+              "another epoch began in the middle: %s", state);
 
     int64_t start_ms = clk_now_ms();
     svc_kill(f->pair->a.svc);
-    expect_handover(f->pair, 2);
+    expect_handover(f->pair);
     report("killed in a fenced transaction to replaced", start_ms, 3000);
     return db_query(c, "SELECT 1", DB_NO_ARGS, NULL, e);
 }
@@ -860,7 +951,7 @@ Test(fence, an_epoch_lasts_until_the_end_of_a_transaction_that_asked_for_it)
     auto_db_session struct db_session *s = NULL;
     struct err e;
 
-    cr_assert(is_primary(&p.a));
+    lead(&p);
     cr_assert(db_session_new(pg_conninfo_of(d), 60000, &s, &e), "%s", e.msg);
     cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
     cr_expect_not(db_session_tx(s, hold_fence, &f, &e),
@@ -898,15 +989,22 @@ Test(coordinator, settings_that_are_no_good_stop_the_start)
     }
 }
 
+static bool says_that_it_leads(void *arg)
+{
+    struct seat *s = arg;
+
+    return ask(s) && in_metrics(s, "volumecap_leader") == 1 &&
+           in_metrics(s, "volumecap_leader_epoch") == s->epoch;
+}
+
 Test(coordinator, has_metrics_that_promtool_likes)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
     auto_seat struct seat a = seat_new(pg_conninfo_of(d), "a");
 
     await(is_primary, &a, "primary");
-    cr_expect(in_metrics(&a, "volumecap_leader") == 1);
-    cr_expect(in_metrics(&a, "volumecap_leader_epoch") == 1);
-    cr_expect(in_metrics(&a, "volumecap_leader_changes_total{reason=\"won\"}") == 1);
+    await(says_that_it_leads, &a, "primary by its metrics");
+    expect_epoch(&a, in_metrics(&a, "volumecap_leader_changes_total{reason=\"won\"}"));
     cr_expect(in_metrics(&a, "volumecap_heartbeat_seconds_count") >= 1);
 
     cr_assert(system("command -v promtool > /dev/null") == 0, "promtool is not installed");

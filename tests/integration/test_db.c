@@ -19,7 +19,7 @@
 
 PG_SUITE();
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 #define ANSWER_MS 8000 /* how long a connection waits for an answer: DB_ANSWER_MS */
 
 static struct db *open_db(const char *conninfo, int64_t conns, int64_t timeout_ms,
@@ -317,9 +317,13 @@ static void *run_rival(void *arg)
 Test(tx, a_deadlock_is_tried_again_and_both_get_through)
 {
     auto_pg_db struct pg_db *d = pg_fresh_db();
+    char conninfo[300];
+
     pg_exec(pg_conninfo_of(d),
             "CREATE TABLE t AS SELECT n, 0 AS count FROM generate_series(1, 2) n");
-    auto_db struct db *db = open_db(pg_conninfo_of(d), 2, WAIT_MS, NULL);
+    /* Found out soon: the tries of a transaction are over after 3 s. */
+    snprintf(conninfo, sizeof(conninfo), "%s options='-c deadlock_timeout=50'", pg_conninfo_of(d));
+    auto_db struct db *db = open_db(conninfo, 2, WAIT_MS, NULL);
     pthread_barrier_t barrier;
     pthread_t thread;
 
@@ -481,7 +485,8 @@ Test(outage, twelve_broken_connections_are_replaced_without_an_error)
     open_connections(db, 12);
     cr_assert_eq(pg_i64(pg_conninfo_of(d),
                         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"),
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                        "   AND backend_type = 'client backend'"),
                  12);
     cr_assert_not(fails(db, "SELECT 1", &e), "%s", e.msg);
 }
@@ -627,11 +632,27 @@ struct hosts {
     char conninfo[200];
 };
 
+struct mode {
+    const struct pg *pg;
+    const char *read_only;
+};
+
+static bool is_in_mode(void *arg)
+{
+    const struct mode *m = arg;
+    auto_free char *found = pg_text(pg_conninfo(m->pg), "SHOW default_transaction_read_only");
+
+    return strcmp(found, m->read_only) == 0;
+}
+
+/* For whoever connects from now on; sessions that are there meet it in their own time. */
 static void become_read_only(const struct pg *pg, bool read_only)
 {
-    pg_exec(pg_conninfo(pg), "ALTER SYSTEM SET default_transaction_read_only = %s",
-            read_only ? "on" : "off");
+    struct mode m = {pg, read_only ? "on" : "off"};
+
+    pg_exec(pg_conninfo(pg), "ALTER SYSTEM SET default_transaction_read_only = %s", m.read_only);
     pg_exec(pg_conninfo(pg), "SELECT pg_reload_conf()");
+    cr_assert(harness_await(is_in_mode, &m, WAIT_MS));
 }
 
 /* The second is like a standby: it answers, and takes no writes. */
@@ -758,6 +779,14 @@ static bool insert_tx(struct db_conn *c, void *arg, struct err *e)
     return db_query(c, "INSERT INTO t VALUES (1)", DB_NO_ARGS, NULL, e);
 }
 
+/* A machine that halts lets any of its answers come too late. */
+static bool session_opens(void *arg)
+{
+    struct err e = {0};
+
+    return db_session_open(arg, "SELECT 1", &e);
+}
+
 static bool session_has_ended(void *arg)
 {
     struct db_session *s = arg;
@@ -772,12 +801,12 @@ Test(hosts, a_session_ends_with_the_server_s_writing)
     auto_db_session struct db_session *s = NULL;
     struct err e = {0};
 
-    cr_assert(db_session_new(h.conninfo, 1000, &s, &e), "%s", e.msg);
-    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_assert(db_session_new(h.conninfo, WAIT_MS, &s, &e), "%s", e.msg);
+    cr_assert(harness_await(session_opens, s, WAIT_MS));
     become_read_only(h.second, false);
     become_read_only(h.first, true);
     cr_assert(harness_await(session_has_ended, s, WAIT_MS));
-    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_assert(harness_await(session_opens, s, WAIT_MS));
     cr_assert(db_session_tx(s, insert_tx, NULL, &e), "%s", e.msg);
     cr_assert(pg_i64(pg_conninfo(h.second), "SELECT count(*) FROM t") > 0);
 }
@@ -799,10 +828,10 @@ Test(session, a_transaction_that_is_too_slow_as_a_whole_ends_the_session)
     struct err e = {0};
 
     cr_assert(db_session_new(pg_conninfo_of(d), 2000, &s, &e), "%s", e.msg);
-    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_assert(harness_await(session_opens, s, WAIT_MS));
     cr_expect_not(db_session_tx(s, slowly, NULL, &e));
     cr_assert_not(db_session_is_open(s));
-    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    cr_assert(harness_await(session_opens, s, WAIT_MS));
 }
 
 static bool hears(struct db_listener *l, const struct pg *pg)
@@ -871,9 +900,10 @@ Test(sync, a_commit_that_no_standby_has_is_an_unknown_outcome_whatever_the_limit
 
     pg_exec(pg_conninfo(pg), "CREATE TABLE t (n int)");
     pg_wait_for_standby(pg, "nobody");
-    snprintf(conninfo, sizeof(conninfo), "%s options='-c statement_timeout=100'", pg_conninfo(pg));
-    cr_assert(db_session_new(conninfo, 1000, &s, &e), "%s", e.msg);
-    cr_assert(db_session_open(s, "SELECT 1", &e), "%s", e.msg);
+    /* Time enough for all statements before COMMIT, and for COMMIT more than the limit. */
+    snprintf(conninfo, sizeof(conninfo), "%s options='-c statement_timeout=2000'", pg_conninfo(pg));
+    cr_assert(db_session_new(conninfo, 7000, &s, &e), "%s", e.msg);
+    cr_assert(harness_await(session_opens, s, WAIT_MS));
     cr_expect_not(db_session_tx(s, insert_tx, NULL, &e));
     cr_expect_eq(e.kind, ERR_TIMEOUT, "%s", e.msg);
     cr_expect_eq(rows_of(pg), 0, "nobody may act on what may be undone");

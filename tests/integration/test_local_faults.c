@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,16 @@ PG_SUITE();
 
 #define SERVERS 8
 #define TOTAL 3000
-#define LIMIT_MS 60000
+#define LIMIT_MS 100000
+
+#define PAUSE_MS 10
+
+/*
+ * 503 is "say it again", which a database that halts for seconds may bring
+ * about at any time, to all that are under way.  Of the many answers of a test,
+ * so many may be of that kind.
+ */
+#define LATER_MAX 3
 
 static const struct speaker one = {.number = 1}, two = {.number = 2};
 
@@ -29,7 +39,8 @@ struct spender {
     struct client *client;
     struct speaker speaker;
     int64_t granted, consumed;
-    int failures; /* answers other than 200, or none */
+    int later;    /* answers of 503 */
+    int failures; /* others than 200, or none */
     bool is_finished;
     pthread_t thread;
 };
@@ -45,9 +56,12 @@ static void *spend(void *arg)
             s->client, &s->speaker, "a",
             &(struct said){.granted_known = s->granted, .consumed = s->consumed, .want = 7});
 
-        s->failures += heard.status != 200;
-        if (heard.status != 200)
+        s->later += heard.status == 503;
+        s->failures += heard.status != 200 && heard.status != 503;
+        if (heard.status != 200) {
+            poll(NULL, 0, PAUSE_MS);
             continue;
+        }
         s->granted = heard.granted;
         s->is_finished = s->consumed == s->granted && strcmp(heard.state, "used_up") == 0;
         s->consumed = s->granted;
@@ -95,8 +109,10 @@ Test(local_faults, many_servers_on_one_cap_and_two_replicas_spend_exactly_its_to
     local_announce(svc_client(a), "a", &(struct announced){.version = 1, .total = TOTAL});
     start_spenders(spenders, replicas, 2);
     expect_all_spent(spenders, a);
-    for (int i = 0; i < SERVERS; i++)
+    for (int i = 0; i < SERVERS; i++) {
         cr_assert_eq(spenders[i].failures, 0);
+        cr_assert_leq(spenders[i].later, LATER_MAX);
+    }
 }
 
 Test(local_faults, killed_at_any_moment_it_loses_no_unit_and_makes_none)
@@ -173,7 +189,7 @@ static bool is_granted(void *arg)
 }
 
 /* A grant that a failover would undo is no grant; asked for again it is the same one. */
-Test(local_faults, a_grant_that_no_standby_has_is_told_to_nobody, .timeout = 120)
+Test(local_faults, a_grant_that_no_standby_has_is_told_to_nobody)
 {
     auto_pg_cluster struct pg *pg = pg_start(&(struct pg_options){.fsync = false});
     pg_migrate(pg_conninfo(pg));
@@ -287,6 +303,7 @@ struct sayer {
     struct speaker speaker;
     const char *cap;
     int count;  /* times to say it */
+    int later;  /* times that it had to be said again */
     int status; /* the first that was not as expected; 0: none */
     int expected;
     pthread_t thread;
@@ -299,7 +316,9 @@ static void *say_often(void *arg)
     for (int i = 0; i < s->count && s->status == 0; i++) {
         struct heard heard = local_topup(s->client, &s->speaker, s->cap, &(struct said){.want = 1});
 
-        if (heard.status != s->expected)
+        if (heard.status == 503 && s->later++ < LATER_MAX)
+            i--;
+        else if (heard.status != s->expected)
             s->status = heard.status ? heard.status : -1;
     }
     return NULL;
@@ -341,7 +360,6 @@ Test(local_faults, rows_damaged_by_hand_freeze_what_they_are_about_and_nothing_e
         auto_pg_db struct pg_db *db = pg_fresh_db();
         const char *conninfo = pg_conninfo_of(db);
         auto_svc struct svc *l = local_start(conninfo, NULL);
-        auto_svc struct svc *impatient = local_start(conninfo, env);
         struct client *c = svc_client(l);
         struct said said = {.granted_known = 10, .consumed = 4};
 
@@ -358,6 +376,7 @@ Test(local_faults, rows_damaged_by_hand_freeze_what_they_are_about_and_nothing_e
         struct heard heard = local_topup(c, &one, "a", &said);
         cr_assert_str_eq(heard.state, "frozen", "%s: %s", damages[i], heard.state);
         cr_assert_eq(local_topup(c, &one, "b", &(struct said){.want = 1}).granted, 1);
+        auto_svc struct svc *impatient = local_start(conninfo, env);
         await_silence(conninfo, 2);
         cr_assert_eq(
             local_topup(svc_client(impatient), &two, "b", &(struct said){.want = 1}).status, 200,
@@ -411,6 +430,23 @@ static void await_pool(struct client *c, const char *member, int64_t value)
               (long long)local_pool_i64(c, "a", member), (long long)value);
 }
 
+/* It speaks, and is asked about before it has been silent again for long: in one of many tries. */
+static bool is_believed_again(void *arg)
+{
+    struct client *c = arg;
+
+    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 10, .consumed = 3});
+    return local_pool_i64(c, "a", "presumed_spent") == 0;
+}
+
+static bool is_short_of_what_the_other_holds(void *arg)
+{
+    struct client *c = arg;
+
+    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 10, .consumed = 3});
+    return strcmp(local_topup(c, &two, "a", &(struct said){.want = 1}).state, "dry") == 0;
+}
+
 Test(local_faults, a_silent_servers_rest_is_presumed_spent_and_never_given_away)
 {
     static const char *const env[] = {"LOCAL_SUSPECT_MS=200", "LOCAL_PRESUME_MS=400", NULL};
@@ -426,11 +462,18 @@ Test(local_faults, a_silent_servers_rest_is_presumed_spent_and_never_given_away)
     cr_assert_str_eq(other.state, "used_up");
     cr_assert(client_audit(c, &e), "%s", e.msg);
 
-    (void)local_topup(c, &one, "a", &(struct said){.granted_known = 10, .consumed = 3});
-    cr_assert_eq(local_pool_i64(c, "a", "presumed_spent"), 0, "it spoke again");
+    cr_assert(harness_await(is_believed_again, c, LIMIT_MS));
     cr_assert_eq(local_pool_i64(c, "a", "spent"), 3);
-    other = local_topup(c, &two, "a", &(struct said){.want = 1});
-    cr_assert_str_eq(other.state, "dry");
+    cr_assert(harness_await(is_short_of_what_the_other_holds, c, LIMIT_MS));
+}
+
+/* Likewise. */
+static bool is_wish_known(void *arg)
+{
+    struct client *c = arg;
+
+    (void)local_topup(c, &two, "a", &(struct said){.want = 4});
+    return local_pool_i64(c, "a", "wanted") == 4;
 }
 
 Test(local_faults, the_wish_of_a_server_that_is_gone_is_dropped)
@@ -442,8 +485,7 @@ Test(local_faults, the_wish_of_a_server_that_is_gone_is_dropped)
 
     local_announce(c, "a", &(struct announced){.version = 1, .total = 10});
     (void)local_topup(c, &one, "a", &(struct said){.want = 10});
-    (void)local_topup(c, &two, "a", &(struct said){.want = 4});
-    cr_assert_eq(local_pool_i64(c, "a", "wanted"), 4);
+    cr_assert(harness_await(is_wish_known, c, LIMIT_MS));
     await_pool(c, "wanted", 0);
 }
 
@@ -508,12 +550,13 @@ Test(local_faults, a_window_opens_and_closes_by_itself_and_is_forgotten_in_the_e
     struct client *c = svc_client(l);
     struct said said = {.starts_at = in_2030.starts_at, .want = 1};
 
-    pg_exec(conninfo, "SELECT calendar.set('2029-12-31T23:59:58Z', 1)");
+    pg_exec(conninfo, "SELECT calendar.set('2029-12-31T23:50:00Z', 1)");
     local_announce(c, "a", &in_2030);
     struct heard ahead = local_topup(c, &one, "a", &said);
     cr_assert_eq(ahead.granted, 50, "slices are fetched ahead");
-    cr_assert_leq(ahead.starts_in_ms, 2000);
-    cr_assert_gt(ahead.ends_in_ms, 3590000);
+    cr_assert(ahead.starts_in_ms > 300000 && ahead.starts_in_ms <= 600000);
+    cr_assert(ahead.ends_in_ms > 3900000 && ahead.ends_in_ms <= 4200000);
+    pg_exec(conninfo, "SELECT calendar.set('2029-12-31T23:59:59Z', 1)");
     await_state(conninfo, "open");
 
     pg_exec(conninfo, "SELECT calendar.set('2030-01-01T00:59:59Z', 1)");
@@ -543,9 +586,10 @@ Test(local_faults, a_window_whose_holder_never_speaks_again_is_closed_all_the_sa
     struct said said = {.starts_at = in_2030.starts_at, .want = 1};
     struct err e = {0};
 
-    pg_exec(conninfo, "SELECT calendar.set('2030-01-01T00:59:59Z', 1)");
+    pg_exec(conninfo, "SELECT calendar.set('2030-01-01T00:30:00Z', 1)");
     local_announce(c, "a", &in_2030);
     cr_assert_eq(local_topup(c, &one, "a", &said).granted, 50);
+    pg_exec(conninfo, "SELECT calendar.set('2030-01-01T00:59:59Z', 1)");
     await_state(conninfo, "closed");
 
     said.granted_known = 50;

@@ -24,6 +24,7 @@ PG_SUITE();
 
 #define SOON_MS 30000
 #define LEARN "LOCAL_LEARN_MS=300"
+#define PATIENT "LOCAL_SUSPECT_MS=600000" /* with servers for which the test is slow to speak */
 
 static const struct speaker one = {.number = 1}, two = {.number = 2};
 
@@ -96,7 +97,7 @@ static void all_servers_tell(const char *conninfo, struct client *c)
     }
 }
 
-static const char *const alone[] = {LEARN, NULL};
+static const char *const alone[] = {LEARN, PATIENT, NULL};
 
 Test(local_learn, who_was_granted_more_than_is_known_puts_it_in_doubt)
 {
@@ -198,7 +199,7 @@ Test(local_learn, a_new_life_in_which_all_processes_find_what_they_did_frees_eve
 static struct db *database_of(struct pg_db *d)
 {
     const struct db_pool_settings settings = {
-        .conninfo = pg_conninfo_of(d), .conns_max = 2, .acquire_timeout_ms = 5000};
+        .conninfo = pg_conninfo_of(d), .conns_max = 2, .acquire_timeout_ms = 30000};
     struct db *db = NULL;
     struct err e = {0};
 
@@ -459,8 +460,8 @@ struct pair {
 
 static void begin(struct pair *p)
 {
-    static const char *const env_a[] = {"LOCAL_DC=a", "LOCAL_PEERS=b", LEARN, NULL};
-    static const char *const env_b[] = {"LOCAL_DC=b", "LOCAL_PEERS=a", LEARN, NULL};
+    static const char *const env_a[] = {"LOCAL_DC=a", "LOCAL_PEERS=b", LEARN, PATIENT, NULL};
+    static const char *const env_b[] = {"LOCAL_DC=b", "LOCAL_PEERS=a", LEARN, PATIENT, NULL};
 
     p->pg = pg_start(&(struct pg_options){0});
     pg_migrate(pg_conninfo(p->pg));

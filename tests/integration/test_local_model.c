@@ -259,7 +259,7 @@ static void run(uint64_t seed)
     struct world w = {.prng = {seed}};
     struct err e = {0};
 
-    cr_assert(db_open(&(struct db_pool_settings){pg_conninfo_of(fresh), 2, 1000}, NULL, &db, &e),
+    cr_assert(db_open(&(struct db_pool_settings){pg_conninfo_of(fresh), 2, 30000}, NULL, &db, &e),
               "%s", e.msg);
     w.db = db;
     w.witness = witness;

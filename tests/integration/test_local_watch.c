@@ -397,12 +397,14 @@ Test(local_watch, beyond_the_limit_of_watchers_the_answer_is_try_again)
     struct answer answer = {0};
     struct err e = {0};
 
-    watcher_start(&watchers[0], l, 0, 3000);
-    watcher_start(&watchers[1], l, 0, 3000);
+    watcher_start(&watchers[0], l, 0, LONG_MS);
+    watcher_start(&watchers[1], l, 0, LONG_MS);
     wait_suspended(l, 2);
     cr_assert(client_call(svc_client(l), &call, &answer, &e), "%s", e.msg);
     cr_assert_eq(answer.status, 503);
     cr_assert_geq(answer.reply->retry_after_s, 1);
+    /* What they hear of ends their wait. */
+    local_announce(svc_client(l), "a", &(struct announced){.version = 1, .total = 10});
     watcher_join(&watchers[0]);
     watcher_join(&watchers[1]);
 }

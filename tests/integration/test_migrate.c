@@ -13,7 +13,7 @@
 
 PG_SUITE();
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 /* A folder of migrations of the test's own, and a database without any. */
 struct world {

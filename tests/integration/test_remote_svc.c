@@ -24,7 +24,7 @@
 #include "tests/harness/rabbit.h"
 #include "tests/harness/stand_in.h"
 
-#define SOON_MS 20000 /* by then what is to happen has happened, on a busy machine too */
+#define SOON_MS 40000 /* by then what is to happen has happened, on a busy machine too */
 #define WINDOW "2026-05-20T00:00:00Z"
 #define KEY_EAST "e00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define KEY_WEST "f00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
@@ -438,7 +438,7 @@ static void end(void)
     side_end(&west);
 }
 
-TestSuite(remote_svc, .init = begin, .fini = end, .timeout = 240);
+TestSuite(remote_svc, .init = begin, .fini = end);
 
 /* ---- what is waited for */
 
@@ -503,6 +503,21 @@ static void expect_state(struct side *s, const char *state)
 
     snprintf(quoted, sizeof(quoted), "\"%s\"", state);
     expect_of_peer(s, "state", quoted);
+}
+
+static bool has_refused_one(void *arg)
+{
+    const struct wish *w = arg;
+
+    return says(w->side, "refused", w->array_member, w->state);
+}
+
+/* It is counted first, and listed in a moment. */
+static void expect_refusal(struct side *s, const char *member, const char *value)
+{
+    struct wish w = {.side = s, .array_member = member, .state = value};
+
+    cr_assert(harness_await(has_refused_one, &w, SOON_MS), "%s is not shown", value);
 }
 
 static void expect_both_up(void)
@@ -642,8 +657,8 @@ Test(remote_svc, what_local_svc_refuses_is_counted_and_not_repeated_for_ever)
     expect_refused(500);
     EXPECT_SOON(west, received, 200);
     snprintf(from, sizeof(from), "\"%s\"", east.dc);
-    cr_assert(says(&west, "refused", "reason", "\"local_svc\""));
-    cr_assert(says(&west, "refused", "from", from));
+    expect_refusal(&west, "reason", "\"local_svc\"");
+    expect_refusal(&west, "from", from);
 }
 
 /* ---- rounds */
@@ -705,6 +720,7 @@ static void expect_more(struct metric_series *series, int64_t more, const char *
     cr_assert(harness_await(is_reached, &w, 3 * SOON_MS), "not soon: %s", what);
 }
 
+#define ROUNDS_TOLD_ONCE 20 /* after so many everything is told again */
 #define METRIC(s, name) ((s).app->links[0].peer.metrics.name)
 
 /*
@@ -723,6 +739,24 @@ static int64_t expect_quiet_rounds(void)
     return 0;
 }
 
+/*
+ * Of seven changes there are seven rows.  False: a slow machine has come to the round that tells
+ * everything again in any case, and nothing was seen.
+ */
+static bool expect_seven_told(void)
+{
+    int64_t began = metric_value(METRIC(east, rounds)), heard = expect_quiet_rounds();
+
+    fake_touch(&east.fake, 700, 7, false);
+    expect_told(700, 7);
+    expect_more(METRIC(east, rounds), 1, "one more round");
+    int64_t told = fake_read(&west.fake, &west.fake.heard) - heard;
+    if (metric_value(METRIC(east, rounds)) / ROUNDS_TOLD_ONCE > began / ROUNDS_TOLD_ONCE)
+        return false;
+    cr_assert(told == 7, "told again without need");
+    return true;
+}
+
 Test(remote_svc, a_round_is_a_stream_of_pages_and_the_next_tells_only_what_changed)
 {
     fake_touch(&east.fake, 1, MORE_MAX, false);
@@ -733,11 +767,10 @@ Test(remote_svc, a_round_is_a_stream_of_pages_and_the_next_tells_only_what_chang
     side_again(&east);
     expect_told(1, MORE_MAX);
 
-    int64_t heard = expect_quiet_rounds();
-    fake_touch(&east.fake, 700, 7, false);
-    expect_told(700, 7);
-    expect_more(METRIC(east, rounds), 1, "one more round");
-    cr_assert(fake_read(&west.fake, &west.fake.heard) == heard + 7, "told again without need");
+    bool is_seen = false;
+    for (int tries = 0; tries < 5 && !is_seen; tries++)
+        is_seen = expect_seven_told();
+    cr_assert(is_seen, "each round tells everything");
 }
 
 Test(remote_svc, a_restart_replays_no_news_and_tells_everything_in_a_round)
@@ -847,6 +880,12 @@ Test(remote_svc, a_broker_that_is_away_costs_local_svc_no_pages)
 
 /* ---- what operators see */
 
+static bool shows_one_way(void *arg)
+{
+    (void)arg;
+    return metric_value(METRIC(east, hears_us)) == 0 && metric_value(METRIC(east, up)) == 1;
+}
+
 Test(remote_svc, a_link_that_works_one_way_only_is_shown)
 {
     expect_both_up();
@@ -860,7 +899,7 @@ Test(remote_svc, a_link_that_works_one_way_only_is_shown)
     expect_state(&east, "up");
     expect_of_peer(&east, "hears_us", "false");
     expect_of_peer(&east, "broker", "\"down\"");
-    cr_assert(metric_value(METRIC(east, hears_us)) == 0 && metric_value(METRIC(east, up)) == 1);
+    cr_assert(harness_await(shows_one_way, NULL, SOON_MS), "not in the metrics");
 }
 
 Test(remote_svc, a_broker_without_the_peers_queue_is_shown)
@@ -874,16 +913,25 @@ Test(remote_svc, a_broker_without_the_peers_queue_is_shown)
     expect_both_up();
 }
 
+/* Into the buffer: they say that the other one is up. */
+static bool is_written(void *arg)
+{
+    struct buf *out = arg;
+    char up[80];
+
+    buf_clear(out);
+    metrics_write(east.app->registry, out);
+    snprintf(up, sizeof(up), "\nvolumecap_peer_up{peer=\"%s\"} 1\n", west.dc);
+    return strstr(buf_text(out), up) != NULL;
+}
+
 Test(remote_svc, the_metrics_are_clean_for_promtool)
 {
     auto_buf struct buf out = BUF_INIT(0);
-    char up[80];
 
     cr_assert(system("command -v promtool > /dev/null") == 0, "promtool is not installed");
     expect_both_up();
-    metrics_write(east.app->registry, &out);
-    snprintf(up, sizeof(up), "\nvolumecap_peer_up{peer=\"%s\"} 1\n", west.dc);
-    cr_assert(strstr(buf_text(&out), up));
+    cr_assert(harness_await(is_written, &out, SOON_MS));
     FILE *promtool = popen("promtool check metrics", "w");
     cr_assert_not_null(promtool);
     cr_assert(fputs(buf_text(&out), promtool) >= 0);
@@ -945,7 +993,8 @@ static bool is_counted(void *arg)
 {
     const struct forgery *f = arg;
 
-    return refused(&west, f->reason) == f->refused + 1;
+    /* Twice, if the broker gives it out again. */
+    return refused(&west, f->reason) > f->refused;
 }
 
 static void forge(struct forgery f)
@@ -965,7 +1014,7 @@ static void forge(struct forgery f)
     (void)bus_sender_stop(s);
     cr_assert(fake_read(&west.fake, &west.fake.received) == 0, "%s was believed", f.reason);
     snprintf(shown, sizeof(shown), "\"%s\"", f.reason);
-    cr_assert(says(&west, "refused", "reason", shown), "%s is not shown", f.reason);
+    expect_refusal(&west, "reason", shown);
 }
 
 #define HONEST                                                                                     \

@@ -26,11 +26,11 @@
 #define VICTIMS (SERVERS + LOCALS + 3)
 
 /*
- * An hour of the calendar takes 20 s, and so long before its start a window is made.  Nothing
- * stays away for that long, nor does a message lie with a relay that was killed (10 s): a window
- * that is not open would be a mistake.
+ * An hour of the calendar takes 30 s, and so long before its start a window is made.  Nothing
+ * stays away for that long, nor does a message lie with relays that were killed (10 s each), be it
+ * two in a row: a window that is not open would be a mistake.
  */
-#define SPEED 180
+#define SPEED 120
 
 /* Even a short run crosses the end of a day. */
 #define STARTS_AT "2026-05-20T23:40:00Z"

@@ -77,7 +77,7 @@ Test(scenario, s0206_a_changed_kind_of_interval_closes_the_window_and_keeps_its_
 
     cap_open(s, (struct cap){"s0206", .total = 100}, TODAY);
     cr_assert_eq(spend(s->servers[0], "s0206", 7), 7);
-    first = consume(s, 0, "s0206", 1);
+    eventually((first = consume(s, 0, "s0206", 1)).verdict == VERDICT_GRANTED);
     cap_put(s, (struct cap){"s0206", .total = 100, .interval = "hour"});
     eventually((c = consume(s, 0, "s0206", 1)).verdict == VERDICT_GRANTED &&
                c.starts_at_ms > first.starts_at_ms);
@@ -134,15 +134,19 @@ Test(scenario, s0210_many_clients_at_once_get_exactly_the_total)
 {
     auto_scene struct scene *s = scene_join();
     struct hammer *hammers[6];
-    int64_t granted = 0;
+    int64_t granted = 0, unanswered = 0;
 
     cap_open(s, (struct cap){"s0210", .total = 2000}, TODAY);
     for (int i = 0; i < 6; i++)
         hammers[i] = hammer_start(dc_port(s->dc, DC_SERVER, i % 3), "s0210");
     eventually(at_pool(s, "s0210", TODAY, "spent") == 2000);
-    for (int i = 0; i < 6; i++)
-        granted += hammer_stop(hammers[i]).granted;
-    cr_expect_eq(granted, 2000);
+    for (int i = 0; i < 6; i++) {
+        struct hammered done = hammer_stop(hammers[i]);
+        granted += done.granted;
+        unanswered += done.unanswered;
+    }
+    cr_expect(granted <= 2000 && granted + unanswered >= 2000,
+              "%" PRId64 " granted, %" PRId64 " not answered", granted, unanswered);
 }
 
 Test(scenario, s0211_a_refund_after_used_up_can_be_spent_elsewhere)
@@ -159,7 +163,10 @@ Test(scenario, s0211_a_refund_after_used_up_can_be_spent_elsewhere)
     cr_expect_eq(spend(s->servers[1], "s0211", 10), 3);
 }
 
-/* Reports and heartbeats go on, a few in a second; 500 refusals add nothing to them. */
+/*
+ * Reports and heartbeats go on, a few in a second; 500 refusals add nothing to them.  What the
+ * watch still tells of the last units is asked about once more, and may be 503 for a moment.
+ */
 Test(scenario, s0212_a_used_up_window_is_refused_from_memory)
 {
     auto_scene struct scene *s = scene_join();
@@ -168,7 +175,7 @@ Test(scenario, s0212_a_used_up_window_is_refused_from_memory)
     cr_assert_eq(spend(s->servers[0], "s0212", 6), 5);
     int64_t before = metric_sum(s->local, "volumecap_topup_items_total", "");
     for (int i = 0; i < 500; i++)
-        cr_assert_eq(consume(s, 0, "s0212", 1).verdict, VERDICT_USED_UP);
+        cr_assert_eq(take(s->servers[0], "s0212", 1), VERDICT_USED_UP);
     int64_t items = metric_sum(s->local, "volumecap_topup_items_total", "") - before;
     cr_expect_lt(items, 100, "%" PRId64 " items at local-svc", items);
 }

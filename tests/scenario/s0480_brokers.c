@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/num.h"
 #include "tests/scenario/letter.h"
 #include "tests/scenario/spending.h"
 
@@ -35,6 +36,14 @@ static struct hammer *load_start(const struct scenes *s, const char *cap)
 static bool units_cross(const struct hammer *h)
 {
     return hammer_granted(h) > LOAD_TOTAL / 2;
+}
+
+/* So many more, or all: what is started again may take longer than the rest lasts. */
+static void await_more(const struct hammer *h, int64_t units)
+{
+    int64_t granted = min_i64(hammer_granted(h) + units, LOAD_TOTAL);
+
+    eventually(hammer_granted(h) >= granted);
 }
 
 /* Whoever asked gets all of it in the end. */
@@ -85,6 +94,7 @@ Test(scenario, s0481_a_broker_that_is_killed_costs_time_and_no_unit)
     auto_scenes struct scenes *s = scenes_join();
 
     cap_open_at(s, EAST, (struct cap){"s0481-own", .total = 100}, TODAY);
+    (void)share_arrived(s, WEST, "s0481-own", TODAY, 50);
     struct hammer *client = load_start(s, "s0481");
     eventually(units_cross(client));
     rabbit_kill(broker(s, WEST));
@@ -98,6 +108,7 @@ Test(scenario, s0482_a_broker_that_forgets_everything_costs_time_and_no_unit)
     auto_scenes struct scenes *s = scenes_join();
 
     cap_open_at(s, EAST, (struct cap){"s0482-own", .total = 100}, TODAY);
+    (void)share_arrived(s, WEST, "s0482-own", TODAY, 50);
     struct hammer *client = load_start(s, "s0482");
     eventually(units_cross(client));
     rabbit_stop(broker(s, EAST));
@@ -133,7 +144,7 @@ Test(scenario, s0483_a_broker_out_of_memory_stops_the_trade_and_nobody_else)
     cr_assert_eq(spend(s->at[WEST]->servers[0], "s0483", received), received);
     cr_assert_eq(spend(s->at[EAST]->servers[0], "s0483", 10), 10);
     cr_expect_eq(consume(s->at[WEST], 0, "s0483", 1).verdict, VERDICT_UNREACHABLE);
-    cr_expect(dc_is_ready(s->at[EAST]->dc, DC_REMOTE, 0));
+    eventually(dc_is_ready(s->at[EAST]->dc, DC_REMOTE, 0));
     int64_t began_ms = clk_now_ms();
     (void)dc_terminate(s->at[EAST]->dc, DC_REMOTE, 0);
     cr_log_info("s0483: remote-svc ended within %" PRId64 " ms", clk_now_ms() - began_ms);
@@ -155,7 +166,7 @@ Test(scenario, s0484_a_broker_that_is_away_when_services_start_is_found_later)
     for (int i = 0; i < 2; i++)
         dc_launch(s->at[i]->dc, DC_REMOTE, 0);
     dc_wait_ready(s->at[EAST]->dc, DC_REMOTE, 0);
-    cr_expect(broker_is(s, "down"));
+    eventually(broker_is(s, "down"));
     cr_expect_eq(spend(s->at[WEST]->servers[0], "s0484", 50), 50);
     cr_expect_not(dc_is_ready(s->at[WEST]->dc, DC_REMOTE, 0));
     rabbit_restart(broker(s, WEST));
@@ -171,8 +182,7 @@ Test(scenario, s0485_a_remote_svc_that_is_killed_at_any_moment_loses_and_makes_n
     struct hammer *client = load_start(s, "s0485");
 
     for (int i = 0; i < 8; i++) {
-        int64_t granted = hammer_granted(client);
-        eventually(hammer_granted(client) >= granted + 60);
+        await_more(client, 60);
         dc_kill(s->at[i % 2]->dc, DC_REMOTE, 0);
         dc_restart(s->at[i % 2]->dc, DC_REMOTE, 0);
     }
@@ -198,8 +208,7 @@ Test(scenario, s0487_a_local_svc_that_is_killed_while_rows_arrive_books_none_twi
     struct hammer *client = load_start(s, "s0487");
 
     for (int i = 0; i < 6; i++) {
-        int64_t granted = hammer_granted(client);
-        eventually(hammer_granted(client) >= granted + 100);
+        await_more(client, 100);
         dc_kill(s->at[i % 2]->dc, DC_LOCAL, 0);
         dc_restart(s->at[i % 2]->dc, DC_LOCAL, 0);
     }
@@ -212,8 +221,7 @@ Test(scenario, s0488_a_database_that_crashes_while_units_cross_loses_and_makes_n
     struct hammer *client = load_start(s, "s0488");
 
     for (int i = 0; i < 2; i++) {
-        int64_t granted = hammer_granted(client);
-        eventually(hammer_granted(client) >= granted + 300);
+        await_more(client, 300);
         dc_crash_database(s->at[i]->dc);
         dc_heal(s->at[i]->dc);
     }
@@ -255,8 +263,12 @@ Test(scenario, s0494_a_raise_that_is_not_known_yet_does_not_stop_the_trade)
     cap_put(s->at[EAST], (struct cap){"s0494", .total = 200});
     eventually(at_pool(s->at[EAST], "s0494", TODAY, "minted") == 200);
     cr_expect_eq(spend(s->at[WEST]->servers[0], "s0494", 40), 40);
-    /* It knows of a total of 100, and others have heard of more: that is no certain no. */
-    cr_expect_eq(consume(s->at[WEST], 0, "s0494", 1).verdict, VERDICT_UNREACHABLE);
+    /* It knows of a total of 100, and of others who have heard of more: that is no certain no. */
+    eventually(pg_i64(dc_conninfo(s->at[WEST]->dc),
+                      "SELECT heard_max FROM local.pool"
+                      " WHERE cap = 's0494' AND starts_at = '" TODAY "'") == 200);
+    cr_expect_eq(at_pool(s->at[WEST], "s0494", TODAY, "requested"), 100);
+    eventually(consume(s->at[WEST], 0, "s0494", 1).verdict == VERDICT_UNREACHABLE);
 
     dc_restart(s->at[WEST]->dc, DC_META, 0);
     eventually(take(s->at[WEST]->servers[0], "s0494", 1) == VERDICT_GRANTED);
@@ -288,9 +300,10 @@ Test(scenario, s0490_messages_of_another_version_are_refused_beside_those_of_our
 
     for (int i = 0; i < 10; i++)
         letter_post(s, WEST, &newer);
-    eventually(letters_refused(s, WEST, "version") == refused + 10);
+    eventually(letters_refused(s, WEST, "version") >= refused + 10);
     cr_expect(letter_is_shown(s, WEST, "dc1", "version"));
-    cr_expect(dcs_peer_is(s->dcs, WEST, EAST, "up"));
+    /* A busy machine may make it silent for a moment. */
+    eventually(dcs_peer_is(s->dcs, WEST, EAST, "up"));
     load_end(s, "s0490", client);
 }
 
@@ -308,13 +321,14 @@ static void clocks_apart(const struct scenes *s, const char *cap, int ahead, int
     calendar_set(s->at[ahead], "2026-05-20T11:20:00Z", 1);
     eventually(pool_is(s->at[ahead], cap, ELEVEN, "open"));
     eventually(pool_is(s->at[ahead], cap, TEN, "closed"));
+    eventually(serves(s, ahead, cap, ELEVEN));
     cr_expect(pool_is(s->at[behind], cap, TEN, "open"));
     cr_assert_eq(spend(s->at[ahead]->servers[0], cap, 20), 20);
     cr_assert_eq(spend(s->at[behind]->servers[0], cap, 20), 20);
 
     calendar_set(s->at[behind], "2026-05-20T11:20:00Z", 1);
     eventually(pool_is(s->at[behind], cap, TEN, "closed"));
-    eventually(at_server(s->at[behind], 0, cap, ELEVEN, "rest") >= 0);
+    eventually(serves(s, behind, cap, ELEVEN));
     cr_assert_eq(spend(s->at[behind]->servers[0], cap, 1000), 80);
     cr_expect_eq(take(s->at[ahead]->servers[0], cap, 1), VERDICT_USED_UP);
     all_is_booked(s, cap, ELEVEN, 100);
@@ -354,7 +368,8 @@ Test(scenario, s0493_a_clock_that_is_set_back_opens_no_window_again)
     cr_expect(pool_is(s->at[WEST], "s0493", ELEVEN, "open"));
     dcs_calendar_set(s->dcs, "2026-05-20T11:30:00Z", 1);
     eventually(pool_is(s->at[EAST], "s0493", TEN, "closed"));
-    eventually(at_server(s->at[EAST], 0, "s0493", ELEVEN, "rest") >= 0);
+    eventually(serves(s, EAST, "s0493", ELEVEN));
+    eventually(serves(s, WEST, "s0493", ELEVEN));
     cr_assert_eq(spend(s->at[EAST]->servers[0], "s0493", 1000), 100 - early);
     cr_expect_eq(take(s->at[WEST]->servers[0], "s0493", 1), VERDICT_USED_UP);
     all_is_booked(s, "s0493", ELEVEN, 100);

@@ -152,6 +152,9 @@ Test(scenario, s0544_a_failover_that_forgets_nothing_freezes_nothing)
 
     int64_t spent = spend_both(s, "s0544", 300);
     cr_assert_eq(spent, 600);
+    /* No topup is under way when it dies that would be granted only after this look. */
+    eventually(at_slice(s, "s0544", TODAY, "server-2", "consumed") == 300 &&
+               at_slice(s, "s0544", TODAY, "server-2", "wanted") == 0);
     dc_kill(s->dc, DC_SERVER, 1); /* it may be silent for as long as it likes */
     int64_t held = at_slice(s, "s0544", TODAY, "server-2", "held");
 

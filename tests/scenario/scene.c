@@ -185,6 +185,24 @@ static const cJSON *window_at(struct client *c, const char *prefix, const char *
     return element(answer.json, array, "starts_at", starts_at);
 }
 
+/* False: ask again, since those behind meta-svc, who know the amounts, did not answer it in time.
+ */
+static bool is_known_at_meta(const struct scene *s, const char *cap, const char *starts_at,
+                             const cJSON **ret)
+{
+    char path[NAME_SIZE + 16];
+    const struct call call = {.method = "GET", .path = path};
+    struct answer answer = {0};
+    struct err e;
+
+    snprintf(path, sizeof(path), "/caps/%s", cap);
+    if (!client_call(s->meta, &call, &answer, &e) || answer.status >= 500 ||
+        cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(answer.json, "intervals")))
+        return false;
+    *ret = element(answer.json, "intervals", "starts_at", starts_at);
+    return !cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(*ret, "requested"));
+}
+
 static int64_t number_in(const cJSON *object, const char *member)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, member);
@@ -201,7 +219,10 @@ static bool text_is(const cJSON *object, const char *member, const char *expecte
 
 int64_t at_meta(const struct scene *s, const char *cap, const char *starts_at, const char *member)
 {
-    return number_in(window_at(s->meta, "/caps", cap, "intervals", starts_at), member);
+    const cJSON *window = NULL;
+
+    eventually(is_known_at_meta(s, cap, starts_at, &window));
+    return number_in(window, member);
 }
 
 int64_t at_pool(const struct scene *s, const char *cap, const char *starts_at, const char *member)

@@ -89,7 +89,10 @@ void cap_delete(const struct scene *s, const char *id);
 /* A call's status, -1 if no answer came. */
 int status_of(struct client *c, const char *method, const char *path, const char *body);
 
-/* A member of what /caps/{id}, /pools/{cap} show of the window; -1: no such thing, or null. */
+/*
+ * A member of what /caps/{id}, /pools/{cap} show of the window; -1: no such thing, or null.
+ * meta-svc is asked again until it knows the amounts: it waits a second for those who do.
+ */
 int64_t at_meta(const struct scene *s, const char *cap, const char *starts_at, const char *member);
 int64_t at_pool(const struct scene *s, const char *cap, const char *starts_at, const char *member);
 int64_t at_server(const struct scene *s, int server, const char *cap, const char *starts_at,

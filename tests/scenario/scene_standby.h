@@ -33,5 +33,8 @@ void expect_takeover(struct scene *s, const struct fault *f);
 bool is_acting(const struct scene *s, enum dc_kind kind, int i);
 bool is_resting(const struct scene *s, enum dc_kind kind, int i);
 
+/* The first replica is told to hand over, and does, being the primary. */
+void step_down(struct scene *s, enum dc_kind kind);
+
 /* What is dead is started again; waits until there is a primary, and the other stands by. */
 void stand_by_again(struct scene *s, enum dc_kind kind);

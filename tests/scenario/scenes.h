@@ -48,6 +48,12 @@ int64_t at_all_pools(const struct scenes *s, const char *cap, const char *starts
 /* Units of the window that were sent and have not arrived; -1: somebody has no such window. */
 int64_t in_transit(const struct scenes *s, const char *cap, const char *starts_at);
 
+/*
+ * Its server spends of the window that begins then.  After a jump of the calendar it does so a
+ * moment later than the window is open.
+ */
+bool serves(const struct scenes *s, int at, const char *cap, const char *starts_at);
+
 /* All see all others, and nothing is in transit: what a healed network comes to. */
 bool all_is_well(const struct scenes *s);
 
