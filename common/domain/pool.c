@@ -32,9 +32,10 @@ bool pool_is_sound(const struct pool *p)
     return is_amount(p->requested) && is_amount(p->minted) && is_amount(p->burned) &&
            is_amount(p->granted) && is_amount(p->returned) && is_amount(p->consumed) &&
            is_amount(p->refunded) && is_amount(p->received) && is_amount(p->sent) &&
-           p->requested <= p->requested_max && p->heard_max >= 0 && p->burned <= p->minted &&
-           p->refunded <= p->consumed && (p->in_doubt || pool_free(p) >= 0) && pool_held(p) >= 0 &&
-           p->presumed >= 0 && p->wanted >= 0 && p->wanted_elsewhere >= 0;
+           p->requested <= p->requested_max && p->definition >= 0 && p->heard_max >= 0 &&
+           p->heard_definition >= 0 && p->burned <= p->minted && p->refunded <= p->consumed &&
+           (p->in_doubt || pool_free(p) >= 0) && pool_held(p) >= 0 && p->presumed >= 0 &&
+           p->wanted >= 0 && p->wanted_elsewhere >= 0;
 }
 
 bool pool_has_slice(const struct pool *p, const struct pool_slice *s)
@@ -94,6 +95,11 @@ int64_t pool_available(const struct pool *p)
     return max_i64(pool_free(p) + pool_held(p) - p->presumed - pool_pending(p), 0);
 }
 
+bool pool_is_outdated(const struct pool *p)
+{
+    return p->heard_max > p->requested_max && p->heard_definition > p->definition;
+}
+
 /*
  * What is neither spent, as far as we heard, nor here; units under way to us
  * are in it.  If others have heard of a raise that we have not, nobody can say
@@ -102,7 +108,7 @@ int64_t pool_available(const struct pool *p)
 int64_t pool_abroad(const struct pool *p)
 {
     int64_t gone = p->consumed - p->refunded + p->presumed + p->spent_elsewhere;
-    bool is_outdated = p->heard_max > p->requested_max;
+    bool is_outdated = pool_is_outdated(p);
     int64_t total = is_outdated ? p->heard_max : p->requested;
 
     return max_i64(total - gone - pool_available(p), is_outdated);

@@ -21,12 +21,20 @@
 
 #include "common/base/num.h"
 
+/* As heard_definition: somebody has heard of a larger total, and does not say in which version.  It
+ * is newer than all that are known, for as long as the total is larger. */
+#define POOL_DEFINITION_UNSAID UNITS_MAX
+
 struct pool {
     bool home;             /* this DC mints and burns the units of the cap */
     int64_t requested;     /* the window's total as it is asked for, over all DCs */
     int64_t requested_max; /* the largest it ever was: no DC can hold more */
-    int64_t heard_max;     /* the largest that another DC has heard of; its definition may be on
-                              its way to us */
+    int64_t definition;    /* whose total that is: the version, as the cap's home numbers them;
+                              only grows; 0: not known */
+    int64_t heard_max;     /* the largest total that another DC has heard of; its definition may be
+                              on its way to us, or be older than ours */
+    int64_t heard_definition; /* the newest version that another DC has heard of, or
+                                 POOL_DEFINITION_UNSAID */
     int64_t minted, burned;
     int64_t received, sent; /* from and to other DCs */
     int64_t granted, returned, consumed, refunded;
@@ -126,6 +134,13 @@ int64_t pool_effective(const struct pool *p); /* minted - burned: at home, the t
 int64_t pool_pending(const struct pool *p);   /* at home: to be burned to reach `requested` */
 int64_t pool_available(const struct pool *p); /* here, and not presumed spent nor to be burned */
 int64_t pool_abroad(const struct pool *p);    /* at most so much can still be spent elsewhere */
+
+/*
+ * Others have heard of a larger total than this DC ever did, in a newer definition than its own.
+ * A larger total of an older one is history, that was over before this DC heard of the cap.
+ */
+bool pool_is_outdated(const struct pool *p);
+
 /* Spent above `requested`, in all DCs as far as is known: reported, not hidden. */
 int64_t pool_overspent(const struct pool *p);
 int64_t pool_slice_rest(const struct pool_slice *s);

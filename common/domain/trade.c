@@ -115,8 +115,8 @@ static bool row_is_in_range(const struct trade_row *row)
     return is_amount(row->sent) && is_amount(row->received) && is_amount(row->want) &&
            is_amount(row->lack) && is_amount(row->burn) && is_amount(row->free) &&
            is_amount(row->spent) && is_amount(row->total) && is_amount(row->total_max) &&
-           row->rate_milli >= 0 && row->version >= 0 && is_amount(row->incarnation) &&
-           is_amount(row->heard);
+           is_amount(row->definition) && row->rate_milli >= 0 && row->version >= 0 &&
+           is_amount(row->incarnation) && is_amount(row->heard);
 }
 
 /* Whoever asks again while units are on their way to him must not be sent them again. */
@@ -264,6 +264,24 @@ static bool is_answer(const struct trade_result *t, const struct trade_row *row)
     return !t->pool.in_doubt || t->peer.received >= row->sent;
 }
 
+/*
+ * The newest version that the sender knows to be there.  If it has a larger total of our own
+ * version, its home has forgotten some, and given their numbers again: the next one will tell.
+ */
+static int64_t definition_of(const struct pool *p, const struct trade_row *row)
+{
+    if (row->definition == 0)
+        return row->total_max > p->requested_max ? POOL_DEFINITION_UNSAID : 0;
+    bool is_given_again = row->definition == p->definition && row->total > p->requested;
+    return min_i64(row->definition + is_given_again, POOL_DEFINITION_UNSAID);
+}
+
+static void take_total(struct pool *p, const struct trade_row *row)
+{
+    p->heard_definition = max_i64(p->heard_definition, definition_of(p, row));
+    p->heard_max = max_i64(p->heard_max, row->total_max);
+}
+
 static enum trade_verdict judge(const struct pool *p, const struct trade_peer *q,
                                 const struct trade_row *row, const struct trade_context *ctx)
 {
@@ -295,7 +313,7 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     t.peer.received += t.credited;
     if (is_answer(&t, row))
         t.peer.heard = max_i64(q->heard, row->heard);
-    t.pool.heard_max = max_i64(p->heard_max, row->total_max);
+    take_total(&t.pool, row);
     take_echo(&t.peer, row->received, ctx->now_ms);
     if (is_newer)
         take_hints(&t, row);
@@ -311,10 +329,19 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
     return t;
 }
 
+/* The newest version that is known, for others may need it who heard of a smaller total; 0: any. */
+static int64_t definition_to_tell(const struct pool *p)
+{
+    if (p->heard_definition == POOL_DEFINITION_UNSAID)
+        return pool_is_outdated(p) ? 0 : p->definition;
+    return max_i64(p->definition, p->heard_definition);
+}
+
 struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
                                const struct trade_ask *ask, const struct trade_teller *teller)
 {
     bool answers = !p->in_doubt || (teller->answers && pool_free(p) >= 0);
+    int64_t definition = definition_to_tell(p);
 
     return (struct trade_row){
         .sent = q->sent,
@@ -325,8 +352,9 @@ struct trade_row trade_row_for(const struct pool *p, const struct trade_peer *q,
         .free = p->in_doubt ? 0 : pool_free(p),
         .spent = p->consumed - p->refunded + p->presumed,
         .rate_milli = p->rate_milli,
-        .total = p->requested,
+        .total = definition == p->definition ? p->requested : 0,
         .total_max = max_i64(p->requested_max, p->heard_max),
+        .definition = definition,
         .version = teller->version,
         .incarnation = teller->incarnation,
         .heard = answers ? q->incarnation : 0,

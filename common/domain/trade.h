@@ -58,8 +58,16 @@ struct trade_row {
     int64_t lack;     /* of that, what its servers lack already, or what it will burn */
     int64_t burn;     /* of that, what it will burn: given before any demand */
     int64_t free, spent, rate_milli;
-    int64_t total;       /* as i knows it; 0: it does not say */
-    int64_t total_max;   /* the largest total i ever heard of, also in rows; 0: it does not say */
+    int64_t total;     /* as i knows it; 0: it does not say, or has heard of a newer one */
+    int64_t total_max; /* the largest total i ever heard of, also in rows; 0: it does not say */
+    /*
+     * The version of the cap's definition, as its home numbers them, that `total` is of; or the
+     * newest that i has heard of.  0: it does not say, as older releases do not;
+     * then total_max may be of any version, and j is outdated until it has heard of as large a
+     * total itself.  So nobody says too early that all is spent; a j that came after the total was
+     * lowered does not say so at all, in this window.
+     */
+    int64_t definition;
     int64_t version;     /* grows with each row that i makes for j, in one incarnation of i */
     int64_t incarnation; /* of i */
     /* Of j, the highest that i has heard in this window: i takes no row of an earlier one any

@@ -17,6 +17,11 @@ static bool decode(const struct httpd_request *http, struct interval_definition 
 #define AT(member) offsetof(struct interval_definition, member)
     static const struct js_field fields[] = {
         {.name = "version", .kind = JS_I64, .offset = AT(version), .min = 1, .max = UNITS_MAX},
+        {.name = "home_version",
+         .kind = JS_I64,
+         .offset = AT(home_version),
+         .max = UNITS_MAX,
+         .optional = true},
         {.name = "deleted", .kind = JS_BOOL, .offset = AT(deleted)},
         {.name = "starts_at", .kind = JS_TIME, .offset = AT(cap.starts_at_ms)},
         {.name = "ends_at", .kind = JS_TIME, .offset = AT(cap.ends_at_ms)},

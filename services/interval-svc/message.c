@@ -8,8 +8,10 @@
 
 #define MESSAGE_MAX 1024
 
-static void write_body(const struct cap *cap, const struct interval *w, struct buf *out)
+static void write_body(const struct interval_definition *d, const struct interval *w,
+                       struct buf *out)
 {
+    const struct cap *cap = &d->cap;
     struct js_writer json = {.out = out};
 
     js_object(&json, NULL);
@@ -24,19 +26,21 @@ static void write_body(const struct cap *cap, const struct interval *w, struct b
     if (w->home[0] != '\0')
         js_text(&json, "home", w->home);
     js_i64(&json, "total_max", w->total_max);
+    if (d->home_version > 0)
+        js_i64(&json, "definition", d->home_version);
     js_object_end(&json);
 }
 
-bool interval_message_put(struct db_conn *c, const struct cap *cap, const struct interval *w,
-                          struct err *e)
+bool interval_message_put(struct db_conn *c, const struct interval_definition *d,
+                          const struct interval *w, struct err *e)
 {
     auto_buf struct buf body = BUF_INIT(MESSAGE_MAX);
     char path[sizeof("/intervals//") + NAME_SIZE + TIME_TEXT_SIZE];
     char starts_at[TIME_TEXT_SIZE];
 
     time_format(w->starts_at_ms, starts_at);
-    (void)snprintf(path, sizeof(path), "/intervals/%s/%s", cap->id, starts_at);
-    write_body(cap, w, &body);
+    (void)snprintf(path, sizeof(path), "/intervals/%s/%s", d->cap.id, starts_at);
+    write_body(d, w, &body);
     CHECK(!buf_failed(&body));
     return outbox_put(c, "interval", path, buf_text(&body), e);
 }

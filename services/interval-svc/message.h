@@ -6,5 +6,5 @@
 #include "services/interval-svc/store.h"
 
 /* Writes it to the outbox. */
-MUST_CHECK bool interval_message_put(struct db_conn *c, const struct cap *cap,
+MUST_CHECK bool interval_message_put(struct db_conn *c, const struct interval_definition *d,
                                      const struct interval *w, struct err *e);

@@ -22,7 +22,8 @@
 struct interval_definition {
     struct cap cap;
     struct cap_origin origin; /* changed_at INTERVAL_NOW: meta-svc did not say */
-    int64_t version;
+    int64_t version;          /* as meta-svc counts them here, for whichever home they come from */
+    int64_t home_version; /* as its home numbers them: the same in all data centres; 0: not said */
     bool deleted;
 };
 

@@ -23,11 +23,12 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
     if (!db_query(c,
                   "INSERT INTO interval.definition AS d (id, version, deleted, starts_at, ends_at,"
                   "    interval, total, initial_total, time_zone, topup_ppm, slice_max_ppm,"
-                  "    autonomy_ms, paused, home, changed_at, grid_since, next_look_at)"
+                  "    autonomy_ms, paused, home, changed_at, grid_since, home_version,"
+                  "    next_look_at)"
                   " SELECT $1, $2, $3, calendar.from_ms($4), calendar.from_ms($5), $6, $7,"
                   "    nullif($8, -1), $9, $10, $11, $12, $13, $14,"
                   "    coalesce(calendar.from_ms(nullif($15, -1)), now),"
-                  "    calendar.from_ms(nullif($16, -1)), now"
+                  "    calendar.from_ms(nullif($16, -1)), $17, now"
                   "   FROM calendar.from_ms(calendar.to_ms(calendar.now())) AS now"
                   " ON CONFLICT (id) DO UPDATE SET version = EXCLUDED.version,"
                   "    deleted = EXCLUDED.deleted, starts_at = EXCLUDED.starts_at,"
@@ -37,6 +38,7 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
                   "    slice_max_ppm = EXCLUDED.slice_max_ppm, autonomy_ms = EXCLUDED.autonomy_ms,"
                   "    paused = EXCLUDED.paused, home = EXCLUDED.home,"
                   "    changed_at = EXCLUDED.changed_at, grid_since = EXCLUDED.grid_since,"
+                  "    home_version = EXCLUDED.home_version,"
                   "    next_look_at = EXCLUDED.next_look_at"
                   "  WHERE d.version < EXCLUDED.version"
                   " RETURNING d.version",
@@ -46,7 +48,8 @@ static bool put_tx(struct db_conn *c, void *arg, struct err *e)
                           db_i64(cap->initial_total), db_text(cap->time_zone),
                           db_i64(cap->topup_ppm), db_i64(cap->slice_max_ppm),
                           db_i64(cap->autonomy_ms), db_bool(cap->paused), db_text(origin->home),
-                          db_i64(origin->changed_at_ms), db_i64(origin->grid_since_ms)),
+                          db_i64(origin->changed_at_ms), db_i64(origin->grid_since_ms),
+                          db_i64(tx->d->home_version)),
                   &rows, e))
         return false;
     tx->is_new = db_count(rows) == 1;

@@ -167,15 +167,15 @@ static void add_write(struct writes *w, const struct cap *cap, const struct inte
 }
 
 /* Notes what a cap's windows need, and writes the messages. */
-static bool take_steps(struct db_conn *c, struct plan_tx *tx, const struct cap *cap,
+static bool take_steps(struct db_conn *c, struct plan_tx *tx, const struct interval_definition *d,
                        const struct interval_steps *steps, struct err *e)
 {
     for (size_t i = 0; i < steps->count; i++) {
         const struct interval_step *step = &steps->list[i];
-        add_write(step->is_new ? &tx->opened : &tx->changed, cap, &step->window);
+        add_write(step->is_new ? &tx->opened : &tx->changed, &d->cap, &step->window);
         if (!step->is_told)
             continue;
-        if (!interval_message_put(c, cap, &step->window, e))
+        if (!interval_message_put(c, d, &step->window, e))
             return false;
         tx->batch.told++;
     }
@@ -203,12 +203,12 @@ static bool decide(struct db_conn *c, struct plan_tx *tx, struct err *e)
     if (!load_windows(c, tx, &rows, e))
         return false;
     for (size_t i = 0; i < tx->count; i++) {
-        const struct cap *cap = &tx->due[i].definition.cap;
+        const struct interval_definition *d = &tx->due[i].definition;
         struct interval known[INTERVAL_KNOWN_MAX];
-        size_t count = read_known(rows, &row, cap->id, known);
+        size_t count = read_known(rows, &row, d->cap.id, known);
         const struct interval_steps steps = interval_reconcile(&tx->due[i].plan, known, count);
 
-        if (!take_steps(c, tx, cap, &steps, e))
+        if (!take_steps(c, tx, d, &steps, e))
             return false;
     }
     CHECK(row == db_count(rows));

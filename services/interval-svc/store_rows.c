@@ -44,6 +44,7 @@ struct interval_definition interval_definition_row(const struct db_rows *rows, i
         .origin = {.changed_at_ms = db_get_i64(rows, row, 14),
                    .grid_since_ms = db_get_i64(rows, row, 15)},
         .version = db_get_i64(rows, row, 1),
+        .home_version = db_get_i64(rows, row, 16),
         .deleted = db_get_bool(rows, row, 2),
     };
 

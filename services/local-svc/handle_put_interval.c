@@ -18,6 +18,7 @@ static const struct js_field fields[] = {
     {.name = "state",              .kind = JS_ENUM, .offset = AT(state), .names = states},
     {.name = "total",              .kind = JS_I64,  .offset = AT(total), .max = UNITS_MAX},
     {.name = "total_max",          .kind = JS_I64,  .offset = AT(total_max), .max = UNITS_MAX, .optional = true},
+    {.name = "definition",         .kind = JS_I64,  .offset = AT(definition), .max = UNITS_MAX, .optional = true},
     {.name = "home",               .kind = JS_NAME, .offset = AT(home), .optional = true},
     {.name = "paused",             .kind = JS_BOOL, .offset = AT(paused)},
     {.name = "topup_fraction",     .kind = JS_PPM,  .offset = AT(topup_ppm)},

@@ -39,6 +39,8 @@ static const struct js_field row_fields[] = {
      .optional = true},
     {.name = "total_max", .kind = JS_I64,  .offset = AT(row.total_max), .max = UNITS_MAX,
      .optional = true},
+    {.name = "definition", .kind = JS_I64, .offset = AT(row.definition), .max = UNITS_MAX,
+     .optional = true},
     {.name = "incarnation", .kind = JS_I64, .offset = AT(row.incarnation), .max = UNITS_MAX,
      .optional = true},
     {.name = "in_doubt",  .kind = JS_BOOL, .offset = AT(row.in_doubt), .optional = true},
@@ -113,6 +115,9 @@ static void write_row(struct js_writer *w, const struct told_row *r)
     js_i64(w, "rate_milli", r->row.rate_milli);
     js_i64(w, "total", r->row.total);
     js_i64(w, "total_max", r->row.total_max);
+    /* Older releases do not read it; there is none before interval-svc says it. */
+    if (r->row.definition > 0)
+        js_i64(w, "definition", r->row.definition);
     js_i64(w, "version", r->row.version);
     js_i64(w, "incarnation", r->row.incarnation);
     js_i64(w, "heard", r->row.heard);

@@ -58,7 +58,11 @@ static bool doubt(struct db_conn *c, const struct announcement *a, struct learn_
                     DB_ARGS(db_i64(guard->incarnation)), NULL, e);
 }
 
-/* A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up. */
+/*
+ * A pool of nothing, of version 0: every announcement is newer.  Makes two first ones queue up.
+ * While no definition is said, processes of an older release may trade on it, who note none that
+ * they hear of.
+ */
 static bool insert_missing(struct db_conn *c, const struct announcement *a, bool *ret_is_new,
                            struct err *e)
 {
@@ -66,13 +70,15 @@ static bool insert_missing(struct db_conn *c, const struct announcement *a, bool
 
     if (!db_query(c,
                   "INSERT INTO local.pool (cap, starts_at, ends_at, state, paused, version,"
-                  "                        topup_ppm, slice_max_ppm, autonomy_ms, home)"
+                  "                        topup_ppm, slice_max_ppm, autonomy_ms, home,"
+                  "                        heard_definition)"
                   "VALUES ($1, calendar.from_ms($2), calendar.from_ms($3), 'planned', $4, 0,"
-                  "        $5, $6, $7, nullif($8, ''))"
+                  "        $5, $6, $7, nullif($8, ''), $9)"
                   "    ON CONFLICT DO NOTHING",
                   DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->ends_at_ms),
                           db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
-                          db_i64(a->autonomy_ms), db_text(a->home)),
+                          db_i64(a->autonomy_ms), db_text(a->home),
+                          db_i64(a->definition > 0 ? 0 : POOL_DEFINITION_UNSAID)),
                   &rows, e))
         return false;
     *ret_is_new = db_affected(rows) == 1;
@@ -96,20 +102,21 @@ static bool load_known(struct db_conn *c, const struct announcement *a, struct k
     return true;
 }
 
-static bool save_definition(struct db_conn *c, const struct announcement *a, int state,
-                            struct err *e)
+static bool save_definition(struct db_conn *c, const struct announcement *a,
+                            const struct store_pool *p, struct err *e)
 {
     return db_query(c,
                     "UPDATE local.pool"
                     "   SET version = $3, ends_at = calendar.from_ms($4), state = $5, paused = $6,"
                     "       topup_ppm = $7, slice_max_ppm = $8, autonomy_ms = $9,"
+                    "       definition = $10,"
                     "       closing_at = CASE WHEN $5 IN ('closing', 'closed')"
                     "                         THEN coalesce(closing_at, calendar.now()) END"
                     " WHERE cap = $1 AND starts_at = calendar.from_ms($2)",
                     DB_ARGS(db_text(a->key.cap), db_i64(a->key.starts_at_ms), db_i64(a->version),
-                            db_i64(a->ends_at_ms), db_text(interval_state_names[state]),
+                            db_i64(a->ends_at_ms), db_text(interval_state_names[p->state]),
                             db_bool(a->paused), db_i64(a->topup_ppm), db_i64(a->slice_max_ppm),
-                            db_i64(a->autonomy_ms)),
+                            db_i64(a->autonomy_ms), db_i64(p->pool.definition)),
                     NULL, e);
 }
 
@@ -119,6 +126,7 @@ static void retarget(struct store_pool *p, const struct peers *peers, const stru
 {
     const struct pool before = p->pool;
 
+    p->pool.definition = max_i64(before.definition, a->definition);
     p->pool.requested_max = max_i64(before.requested_max, a->total_max);
     p->pool = pool_retarget(&p->pool, a->total);
     if (peers->count == 0)
@@ -179,7 +187,7 @@ static bool interval_tx(struct db_conn *c, void *arg, struct err *e)
         return false;
 
     change(&pool, tx->peers, &known, a, &tx->moved);
-    return store_pools_save(c, &pool, 1, e) && save_definition(c, a, pool.state, e) &&
+    return store_pools_save(c, &pool, 1, e) && save_definition(c, a, &pool, e) &&
            store_peers_save(c, tx->peers, &pool, 1, e) && store_news(c, &pool, 1, e) &&
            store_peers_tell(c, tx->peers, &pool, 1, e);
 }

@@ -18,6 +18,7 @@ struct announcement {
     int state; /* INTERVAL_PLANNED, _OPEN or _CLOSING */
     int64_t total;
     int64_t total_max;    /* the largest that was ever asked for; 0: `total` */
+    int64_t definition;   /* the version of it that `total` is of, the home's; 0: not said */
     char home[NAME_SIZE]; /* "": this data centre */
     bool paused;
     int64_t topup_ppm, slice_max_ppm, autonomy_ms;

@@ -27,12 +27,13 @@ static const size_t pool_counters[] = {
     offsetof(struct pool, spent_elsewhere),
     offsetof(struct pool, rate_milli),
     offsetof(struct pool, heard_max),
+    offsetof(struct pool, heard_definition),
 };
 
 static const size_t pool_settings[] = {
-    offsetof(struct pool, topup_ppm),
-    offsetof(struct pool, slice_max_ppm),
+    offsetof(struct pool, topup_ppm), offsetof(struct pool, slice_max_ppm),
     offsetof(struct pool, autonomy_ms),
+    offsetof(struct pool, definition), /* saved with the definition: store_interval.c */
 };
 
 static const size_t slice_counters[] = {
@@ -144,8 +145,9 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
                   "SELECT k.i, p.requested, p.minted, p.burned, p.granted, p.returned,"
                   "       p.consumed, p.refunded, p.presumed, p.wanted, p.recalled_at_ms,"
                   "       p.requested_max, p.received, p.sent, p.wanted_elsewhere,"
-                  "       p.spent_elsewhere, p.rate_milli, p.heard_max,"
-                  "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.paused, p.state,"
+                  "       p.spent_elsewhere, p.rate_milli, p.heard_max, p.heard_definition,"
+                  "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.definition,"
+                  "       p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
                   "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms,"
                   "       coalesce(p.home, ''), p.changes, p.in_doubt, t.incarnation, t.has_heard"
@@ -246,14 +248,15 @@ bool store_pools_save(struct db_conn *c, const struct store_pool *pools, size_t 
         "       recalled_at_ms = k.recalled_at_ms, requested_max = k.requested_max,"
         "       received = k.received, sent = k.sent, wanted_elsewhere = k.wanted_elsewhere,"
         "       spent_elsewhere = k.spent_elsewhere, rate_milli = k.rate_milli,"
-        "       heard_max = k.heard_max, in_doubt = k.in_doubt,"
+        "       heard_max = k.heard_max, heard_definition = k.heard_definition,"
+        "       in_doubt = k.in_doubt,"
         "       changes = p.changes + 1"
         "  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-        "              $17, $18, $19, $20)"
+        "              $17, $18, $19, $20, $21)"
         "       AS k (cap, starts_at_ms, requested, minted, burned, granted, returned,"
         "             consumed, refunded, presumed, wanted, recalled_at_ms, requested_max,"
         "             received, sent, wanted_elsewhere, spent_elsewhere,"
-        "             rate_milli, heard_max, in_doubt)" STORE_POOL_PLACE,
+        "             rate_milli, heard_max, heard_definition, in_doubt)" STORE_POOL_PLACE,
         values.params, values.count, NULL, e);
 }
 

@@ -22,7 +22,7 @@ struct source {
 #define COLUMNS                                                                                    \
     "r.cap, r.peer, coalesce(p.home, ''), calendar.to_ms(r.starts_at),"                            \
     " calendar.to_ms(p.ends_at), p.changes,"                                                       \
-    " p.requested_max, p.heard_max,"                                                               \
+    " p.requested, p.requested_max, p.definition, p.heard_max, p.heard_definition,"                \
     " p.minted, p.burned, p.received, p.sent, p.granted, p.returned, p.consumed, p.refunded,"      \
     " p.presumed, p.rate_milli,"                                                                   \
     " r.sent, r.received, r.echoed, r.asked_want, r.asked_lack, r.asked_burn, r.incarnation,"         \
@@ -32,7 +32,9 @@ struct source {
 static const size_t members[] = {
     offsetof(struct source, starts_at_ms),  offsetof(struct source, ends_at_ms),
     offsetof(struct source, changes),
-    offsetof(struct source, pool.requested_max), offsetof(struct source, pool.heard_max),
+    offsetof(struct source, pool.requested), offsetof(struct source, pool.requested_max),
+    offsetof(struct source, pool.definition),
+    offsetof(struct source, pool.heard_max), offsetof(struct source, pool.heard_definition),
     offsetof(struct source, pool.minted),   offsetof(struct source, pool.burned),
     offsetof(struct source, pool.received), offsetof(struct source, pool.sent),
     offsetof(struct source, pool.granted),  offsetof(struct source, pool.returned),

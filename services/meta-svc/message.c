@@ -12,5 +12,6 @@ void meta_message_write(const struct meta_cap *m, int64_t version, struct buf *o
     js_bool(&w, "deleted", m->deleted);
     meta_body_definition(&w, &m->cap);
     meta_body_origin(&w, &m->origin);
+    js_i64(&w, "home_version", m->version);
     js_object_end(&w);
 }

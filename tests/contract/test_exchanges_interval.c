@@ -15,6 +15,8 @@ static const struct exchange list[] = {
     {"PUT", "/definitions/a", DEFINITION(2, ""), .status = 204},
     {"PUT", "/definitions/a", DEFINITION(2, ",\"initial_total\":null"), .status = 204},
     {"PUT", "/definitions/a", DEFINITION(1, ",\"initial_total\":3"), .status = 204},
+    {"PUT", "/definitions/a", DEFINITION(1, ",\"home_version\":1"), .status = 204},
+    {"PUT", "/definitions/a", DEFINITION(3, ",\"home_version\":-1"), .status = 400},
     {"PUT", "/definitions/a", DEFINITION(0, ""), .status = 400, .contains = "\"/version\""},
     {"PUT", "/definitions/a", DEFINITION(3, ",\"surprise\":3"), .status = 400},
     {"PUT", "/definitions/a", "[]", .status = 400},

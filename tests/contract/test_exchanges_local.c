@@ -33,7 +33,8 @@
 static const struct exchange list[] = {
     {"GET",  "/pools/a", .status = 404},
     {"PUT",  WINDOW, ANNOUNCEMENT(2, ""), .status = 204},
-    {"PUT",  WINDOW, ANNOUNCEMENT(1, ""), .status = 204},
+    {"PUT",  WINDOW, ANNOUNCEMENT(1, ",\"definition\":7"), .status = 204},
+    {"PUT",  WINDOW, ANNOUNCEMENT(3, ",\"definition\":-1"), .status = 400, .contains = "\"/definition\""},
     {"PUT",  "/intervals/a/2099-01-01T00%3A00%3A00Z",
      "{\"version\":1,\"ends_at\":\"2100-01-01T00:00:00Z\",\"state\":\"planned\",\"total\":0,"
      "\"topup_fraction\":1,\"slice_max_fraction\":0.000001,\"autonomy_ms\":0,\"paused\":true}",

@@ -32,6 +32,8 @@ void local_announce(struct client *c, const char *cap, const struct announced *a
     js_text(&w, "ends_at", or_else(a->ends_at, LOCAL_ENDS_AT));
     js_text(&w, "state", or_else(a->state, "open"));
     js_i64(&w, "total", a->total);
+    if (a->definition > 0)
+        js_i64(&w, "definition", a->definition);
     if (a->home)
         js_text(&w, "home", a->home);
     js_bool(&w, "paused", a->paused);

@@ -24,7 +24,8 @@ struct announced {
     const char *starts_at, *ends_at, *state; /* NULL: LOCAL_..., "open" */
     int64_t version;
     int64_t total;
-    const char *home; /* NULL: not said */
+    int64_t definition; /* 0: not said */
+    const char *home;   /* NULL: not said */
     bool paused;
 };
 void local_announce(struct client *c, const char *cap, const struct announced *a);

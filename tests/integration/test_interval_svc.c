@@ -614,6 +614,34 @@ Test(interval_svc, data_centres_that_saw_other_versions_have_the_same_windows)
     cr_expect(strlen(of_all) > 100, "%s", of_all);
 }
 
+static int64_t said_of(const struct world *w, int definition)
+{
+    return pg_i64(w->conninfo,
+                  "SELECT count(*) FROM interval.outbox"
+                  " WHERE (body::json ->> 'definition')::bigint = %d",
+                  definition);
+}
+
+/* Also of windows that time alone brings, which are of the definition that is here then. */
+Test(interval_svc, each_message_says_which_version_of_its_home_the_total_is_of)
+{
+    auto_world struct world w = world_new("2026-11-20T10:00:00Z");
+    struct interval_definition d = definition("a", 5, CAP_DAY, "UTC");
+
+    d.home_version = 3;
+    put_and_tick(&w, &d);
+    cr_expect(said_of(&w, 3) == 2);
+    (void)take_messages(&w);
+    d.version = 6;
+    d.home_version = 4;
+    put_and_tick(&w, &d);
+    cr_expect(said_of(&w, 4) == 2);
+    (void)take_messages(&w);
+    set_calendar(&w, "2026-11-21T10:00:00Z");
+    tick(&w);
+    cr_expect(said_of(&w, 4) == 1);
+}
+
 Test(interval_svc, a_window_knows_its_home_and_the_largest_total_that_was_asked)
 {
     auto_world struct world w = world_new("2026-11-20T10:00:00Z");

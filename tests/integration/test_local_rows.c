@@ -445,6 +445,109 @@ Test(local_rows, if_all_demand_is_in_one_of_three_it_gets_everything)
     expect_clean_audits(&w);
 }
 
+/* ---- versions of a total */
+
+/* One data centre's interval-svc hears of a cap's definition, and tells it as its `nth` word. */
+static void hear_of(struct world *w, int dc, const char *cap, int64_t nth, int64_t definition,
+                    int64_t total)
+{
+    local_announce(
+        w->dcs[dc].client, cap,
+        &(struct announced){.version = nth, .total = total, .definition = definition, .home = "a"});
+}
+
+static void expect_used_up_everywhere(struct world *w, struct holder *holders, const char *cap)
+{
+    for (int i = 0; i < w->count; i++) {
+        speak(w, &holders[i], cap, 1);
+        cr_expect_str_eq(holders[i].state, "used_up", "%s", names[holders[i].dc]);
+    }
+}
+
+Test(local_rows, who_first_hears_of_a_cap_after_its_total_was_lowered_knows_when_it_is_used_up)
+{
+    auto_world struct world w;
+    struct holder holders[2] = {{.dc = 0}, {.dc = 1}};
+
+    start(&w, 2);
+    hear_of(&w, 0, "ad", 1, 1, 1000);
+    hear_of(&w, 0, "ad", 2, 2, 100);
+    hear_of(&w, 1, "ad", 1, 2, 100);
+    settle(&w);
+    cr_expect_eq(spend_all(&w, holders, 2, "ad", 1000), 100);
+    expect_used_up_everywhere(&w, holders, "ad");
+    expect_clean_audits(&w);
+}
+
+/* Until nothing comes any more, as far as this data centre can tell. */
+static void spend_what_comes(struct world *w, struct holder *h, const char *cap)
+{
+    do {
+        h->said.consumed += rest(h);
+        speak(w, h, cap, 1);
+        settle(w);
+    } while (rest(h) > 0);
+}
+
+Test(local_rows, a_raise_that_only_others_have_heard_of_is_not_used_up)
+{
+    auto_world struct world w;
+    struct holder holders[2] = {{.dc = 0}, {.dc = 1}};
+
+    start(&w, 2);
+    hear_of(&w, 0, "ad", 1, 1, 1000);
+    hear_of(&w, 0, "ad", 2, 2, 100);
+    hear_of(&w, 1, "ad", 1, 2, 100);
+    settle(&w);
+    cr_assert_eq(spend_all(&w, holders, 2, "ad", 1000), 100);
+
+    hear_of(&w, 0, "ad", 3, 3, 2000);
+    settle(&w);
+    spend_what_comes(&w, &holders[1], "ad");
+    cr_expect_str_eq(holders[1].state, "dry");
+    hear_of(&w, 1, "ad", 2, 3, 2000);
+    settle(&w);
+    (void)spend_all(&w, holders, 2, "ad", 3000);
+    cr_expect_eq(holders[0].said.consumed + holders[1].said.consumed, 2000);
+    expect_used_up_everywhere(&w, holders, "ad");
+    expect_clean_audits(&w);
+}
+
+Test(local_rows, a_row_says_which_total_it_knows_and_of_which_definition)
+{
+    auto_world struct world w;
+
+    start(&w, 2);
+    hear_of(&w, 0, "ad", 1, 7, 1000);
+    collect(&w, 0);
+    collect_in_transit(&w, 0, "");
+    cr_assert_eq(w.bag_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        cJSON *row = cJSON_Parse(w.bag[i].row);
+
+        cr_expect_eq(member(row, "total")->valuedouble, 1000);
+        cr_expect_eq(member(row, "total_max")->valuedouble, 1000);
+        cr_expect_eq(member(row, "definition")->valuedouble, 7);
+        cJSON_Delete(row);
+    }
+}
+
+/* Two that could not hear each other defined the same id; their versions have nothing in common. */
+Test(local_rows, a_definition_of_another_home_is_not_that_of_the_window)
+{
+    auto_world struct world w;
+
+    start(&w, 2);
+    local_announce(w.dcs[1].client, "ad",
+                   &(struct announced){.version = 1, .total = 100, .definition = 2, .home = "b"});
+    hear_of(&w, 1, "ad", 2, 9, 100);
+    cr_expect_eq(pg_i64(pg_conninfo_of(w.dcs[1].db), "SELECT definition FROM local.pool"), 2);
+    /* Nor may one that is late, or of a database that went back, make it an older one. */
+    hear_of(&w, 0, "ad", 1, 4, 100);
+    hear_of(&w, 0, "ad", 2, 3, 100);
+    cr_expect_eq(pg_i64(pg_conninfo_of(w.dcs[0].db), "SELECT definition FROM local.pool"), 4);
+}
+
 Test(local_rows, units_that_a_server_elsewhere_holds_are_recalled_for_who_is_short)
 {
     auto_world struct world w;

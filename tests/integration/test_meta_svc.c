@@ -137,7 +137,7 @@ Test(meta_svc, each_change_leaves_the_newest_definition_in_the_outbox)
                            "\"topup_fraction\":0.1,\"slice_max_fraction\":0.05,"
                            "\"autonomy_ms\":10000,\"paused\":false,\"home\":\"local\",";
     cr_expect(strncmp(created, expected, strlen(expected)) == 0, "%s", created);
-    cr_expect(strstr(created, ",\"grid_since\":null}") != NULL, "%s", created);
+    cr_expect(strstr(created, ",\"grid_since\":null,\"home_version\":1}") != NULL, "%s", created);
     cr_expect(strncmp(deleted, "{\"version\":2,\"deleted\":true,", 28) == 0, "%s", deleted);
 }
 
@@ -1042,6 +1042,9 @@ Test(meta_peers, a_version_of_another_home_leaves_room_for_ours)
     cr_expect(pg_i64(pg_conninfo_of(one.pg),
                      "SELECT (body::json ->> 'version')::bigint FROM meta.outbox") ==
               INT64_C(1099511627778));
+    cr_expect(pg_i64(pg_conninfo_of(one.pg),
+                     "SELECT (body::json ->> 'home_version')::bigint FROM meta.outbox") == 2,
+              "as all data centres number it");
 }
 
 struct waiting {

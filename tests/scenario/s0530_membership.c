@@ -1,7 +1,8 @@
 /*
  * s053x: a data centre joins those that trade, and leaves them, while clients
  * spend.  Nobody is kept waiting, no unit is made, and what the one that left
- * still had is neither spent by others nor called used up.
+ * still had is neither spent by others nor called used up.  What all have spent
+ * is, also where a total was lowered before that data centre came.
  *
  * One test, since data centres take longer to start than all of this.
  */
@@ -11,6 +12,7 @@
 #include "tests/scenario/scenes_cut.h"
 
 #define CAP "s0531"
+#define LOWERED "s0531-lowered" /* before the last one joins */
 /*
  * An hour; clients take fifty a second at the most.  A slice is a twentieth: it lasts for longer
  * than any machine needs to start a local-svc again, and the hour for longer than one to join.
@@ -22,6 +24,7 @@
 #define TEN "2026-05-20T10:00:00Z"
 #define ELEVEN "2026-05-20T11:00:00Z"
 #define TWELVE "2026-05-20T12:00:00Z"
+#define LONG_AGO "2015-01-01T00:00:00Z"
 
 enum { ONE, TWO, THREE };
 
@@ -79,6 +82,27 @@ static void expect_to_join(struct scenes *s)
     eventually(at_server(s->at[THREE], 0, CAP, TWELVE, "rest") > 0);
 }
 
+static void lower_a_total(const struct scenes *s)
+{
+    struct cap cap = {LOWERED, .total = 300, .interval = "single"};
+
+    cap_open_at(s, ONE, cap, LONG_AGO);
+    cap.total = 30;
+    cap_put(s->at[ONE], cap);
+    for (int i = 0; i < s->count; i++)
+        eventually(at_pool(s->at[i], LOWERED, LONG_AGO, "requested") == 30);
+    eventually(at_meta(s->at[ONE], LOWERED, LONG_AGO, "effective") == 30);
+}
+
+/* Also to who was not there when the total was more. */
+static void expect_it_to_be_used_up(const struct scenes *s)
+{
+    eventually(pool_is(s->at[THREE], LOWERED, LONG_AGO, "open"));
+    cr_expect_eq(spend(s->at[ONE]->servers[0], LOWERED, 1000), 30);
+    for (int i = 0; i < s->count; i++)
+        eventually(take(s->at[i]->servers[0], LOWERED, 1) == VERDICT_USED_UP);
+}
+
 /* What is left to the others of the last hour is all that it does not take with it. */
 static void expect_to_leave(struct scenes *s)
 {
@@ -134,7 +158,9 @@ Test(scenario, s0531_a_data_centre_joins_and_leaves_under_load_and_no_unit_is_ma
     hammers[ONE] = hammer_at(&s, ONE);
     hammers[TWO] = hammer_at(&s, TWO);
     await_more(hammers[TWO]);
+    lower_a_total(&s);
     expect_to_join(&s);
+    expect_it_to_be_used_up(&s);
     hammers[THREE] = hammer_at(&s, THREE);
     await_more(hammers[THREE]);
 

@@ -288,6 +288,8 @@ void check_healed(const struct world *w, int window)
     SIM_CHECK(w, spent + stranded == pool_effective(home));
     for (int dc = 0; dc < w->dcs_count; dc++) {
         SIM_CHECK(w, pool_free(&w->dcs[dc].windows[window].pool) == 0);
+        /* Whatever totals it has missed: it can say that all is spent. */
+        SIM_CHECK(w, !pool_is_outdated(&w->dcs[dc].windows[window].pool));
         check_hints(w, dc, window);
     }
 }

@@ -106,13 +106,19 @@ static void announce_total(struct world *w, int window)
             .to = j,
             .window = window,
             .total = home->pool.requested,
-            .total_max = home->pool.requested_max,
             .total_version = home->total_version,
         };
         bool knows = w->dcs[j].windows[window].total_version == home->total_version;
         if (!knows && chance(w, 2))
             net_send(w, &m);
     }
+}
+
+/* The first version has the number 1.  Who misses one never hears of its total. */
+static void follow(struct dc_window *here, int64_t total)
+{
+    here->pool.definition = 1 + here->total_version;
+    here->pool = pool_retarget(&here->pool, total);
 }
 
 /* All know the definition, and cut the window by themselves; the home mints its units. */
@@ -124,7 +130,7 @@ static void cut_window(struct world *w, int dc, int window)
     if (here->minted || w->now_ms < (is_late ? (int64_t)window * WINDOW_MS : mint_ms(window)))
         return;
     here->minted = true;
-    here->pool = pool_retarget(&here->pool, w->totals[window]);
+    follow(here, w->totals[window]);
     if (dc == w->home)
         send_shares(w, window, w->totals[window]);
 }
@@ -214,6 +220,7 @@ static void restore_window(struct world *w, struct dc_window *here, const struct
     here->was_in_doubt = true;
     here->pool.in_doubt = w->breakage != BREAK_FORGET;
     here->pool.requested_max = before.pool.requested_max;
+    here->pool.definition = before.pool.definition;
     here->pool = pool_retarget(&here->pool, before.pool.requested);
     w->forgot++;
 }
@@ -284,8 +291,8 @@ void dc_retarget(struct world *w, int window, int64_t requested)
     struct dc_window *home = &w->dcs[w->home].windows[window];
     int64_t raised = max_i64(requested - home->pool.requested, 0);
 
-    home->pool = pool_retarget(&home->pool, requested);
     home->total_version++;
+    follow(home, requested);
     send_shares(w, window, raised);
     dc_tell_all(w, w->home, window, pool_pending(&home->pool) > 0);
 }
@@ -300,8 +307,7 @@ void dc_learn_total(struct world *w, const struct message *m)
     here->total_version = m->total_version;
     if (here->is_over)
         return;
-    here->pool.requested_max = max_i64(here->pool.requested_max, m->total_max);
-    here->pool = pool_retarget(&here->pool, m->total);
+    follow(here, m->total);
 
     if (lowered)
         trade_send_home(w, m->to, m->window);

@@ -79,7 +79,7 @@ struct message {
     int from, to; /* data centres: of a row, of a total */
     struct trade_row row;
     int64_t more; /* what a row would say if it told differences: for a broken rule */
-    int64_t total, total_max, total_version;
+    int64_t total, total_version;
     int server, incarnation;
     int64_t call;
     int window;

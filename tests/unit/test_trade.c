@@ -215,6 +215,136 @@ Test(trade, nothing_is_used_up_while_others_have_heard_of_a_raise)
     cr_expect(eq(i64, pool_abroad(&p), 0));
 }
 
+/* ---- totals of other versions */
+
+/* Where all units are spent that this DC has ever heard of; it follows version 3, of 100. */
+static struct pool all_spent(void)
+{
+    struct pool p = pool_of(100, false);
+
+    p.definition = 3;
+    p.granted = p.consumed = 100;
+    return p;
+}
+
+static struct pool after_row(const struct pool *p, const struct trade_row *row)
+{
+    struct trade_result t = trade_receive(p, &(struct trade_peer){0}, row, &long_before_the_end);
+
+    cr_assert(t.verdict == TRADE_APPLIED);
+    return t.pool;
+}
+
+static struct trade_row told_by(const struct pool *p)
+{
+    return trade_row_for(p, &(struct trade_peer){0}, &(struct trade_ask){0},
+                         &(struct trade_teller){.version = 1});
+}
+
+static const struct {
+    const char *name; /* reads as a claim */
+    struct trade_row row;
+    bool is_used_up;
+} versions[] = {
+    {"a total that was lowered before we heard of the cap is history",
+     {.definition = 3, .total = 100, .total_max = 1000},
+     true},
+    {"who has not heard that it was lowered knows of no unit that is left",
+     {.definition = 2, .total = 1000, .total_max = 1000},
+     true},
+    {"a raise in a newer version is on its way",
+     {.definition = 4, .total = 1000, .total_max = 1000},
+     false},
+    {"who passes it on need not have heard of it", {.definition = 4, .total_max = 1000}, false},
+    {"a newer version without a raise changes nothing",
+     {.definition = 4, .total = 50, .total_max = 100},
+     true},
+    {"of a number that was given twice, the larger total may be the newer one",
+     {.definition = 3, .total = 200, .total_max = 200},
+     false},
+    {"a raise of a version that is not said is newer", {.total = 100, .total_max = 1000}, false},
+    {"no raise is none, of whatever version", {.total = 100, .total_max = 100}, true},
+};
+
+Test(trade, only_a_raise_of_a_newer_version_keeps_a_window_from_being_used_up)
+{
+    for (size_t i = 0; i < COUNT(versions); i++) {
+        const struct pool before = all_spent();
+        const struct pool p = after_row(&before, &versions[i].row);
+
+        cr_expect(eq(int, pool_abroad(&p) == 0, versions[i].is_used_up), "%s", versions[i].name);
+    }
+}
+
+/* As after an update: interval-svc says which with the cap's next version only. */
+Test(trade, who_does_not_know_the_version_of_its_total_takes_any_raise_for_newer)
+{
+    struct pool p = all_spent();
+
+    p.definition = 0;
+    p = after_row(&p, &(struct trade_row){.definition = 1, .total = 100, .total_max = 1000});
+    cr_expect(gt(i64, pool_abroad(&p), 0));
+}
+
+Test(trade, a_raise_that_is_lowered_again_before_it_comes_is_heard_of_no_more)
+{
+    struct pool p = all_spent();
+
+    p = after_row(&p, &(struct trade_row){.definition = 4, .total = 1000, .total_max = 1000});
+    p.definition = 5;
+    p = pool_retarget(&p, 100);
+    cr_expect(eq(i64, pool_abroad(&p), 0));
+    p = after_row(&p, &(struct trade_row){.definition = 4, .total = 1000, .total_max = 1000});
+    cr_expect(eq(i64, pool_abroad(&p), 0));
+}
+
+/* Its version may be any: also one after the next that comes here. */
+Test(trade, a_raise_of_a_version_that_is_not_said_is_newer_than_all_until_it_is_here)
+{
+    struct pool p = all_spent();
+
+    p = after_row(&p, &(struct trade_row){.total_max = 1000});
+    p.definition = 4;
+    cr_expect(gt(i64, pool_abroad(&p), 0));
+    cr_expect(eq(i64, told_by(&p).definition, 0));
+    p.definition = 5;
+    p = pool_retarget(&p, 1000);
+    p.consumed = p.granted = p.received = 1000;
+    cr_expect(eq(i64, pool_abroad(&p), 0));
+    p = pool_retarget(&p, 100);
+    cr_expect(eq(i64, pool_abroad(&p), 0));
+}
+
+/* Else a third that follows it, and came after the raise, would take the old total for its own. */
+Test(trade, who_is_outdated_says_of_which_version_but_not_his_own_total)
+{
+    struct pool p = all_spent();
+    struct trade_row row = told_by(&p);
+
+    cr_expect(row.definition == 3 && row.total == 100 && row.total_max == 100);
+    p = after_row(&p, &(struct trade_row){.definition = 5, .total = 50, .total_max = 1000});
+    row = told_by(&p);
+    cr_expect(row.definition == 5 && row.total == 0 && row.total_max == 1000);
+
+    struct pool late = pool_of(50, false);
+    late.definition = 5;
+    late.granted = late.consumed = 50;
+    late = after_row(&late, &row);
+    cr_expect(eq(i64, pool_abroad(&late), 0));
+}
+
+Test(trade, a_definition_out_of_range_is_absurd)
+{
+    const struct pool p = all_spent();
+
+    for (int64_t d = -1; d <= UNITS_MAX + 1; d += UNITS_MAX + 2) {
+        const struct trade_row row = {.definition = d};
+        struct trade_result t =
+            trade_receive(&p, &(struct trade_peer){0}, &row, &long_before_the_end);
+        cr_expect(t.verdict == TRADE_ABSURD);
+    }
+}
+
 /* It passes on what it has heard, and is not taken for a liar by one that has not. */
 Test(trade, who_sends_units_of_a_raise_that_he_was_not_told_of_is_honest)
 {
