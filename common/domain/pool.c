@@ -213,6 +213,8 @@ static int64_t grantable(const struct pool *p, const struct pool_slice *s,
 {
     int64_t range = UNITS_MAX - max_i64(p->granted, s->granted);
 
+    if (pool_free(p) < r->want_min)
+        return 0;
     return min_i64(pool_slice_size(p, ctx, r->want, r->rate_milli), range);
 }
 
@@ -255,6 +257,9 @@ static void go_dry(struct pool_topup *t, const struct pool_report *r,
         return;
     }
     t->answer.state = POOL_DRY;
+    /* Nobody anywhere has so much: that is a 429, and no reason to ask others. */
+    if (left_elsewhere(&t->pool, &t->slice) < r->want_min)
+        return;
     t->slice.wanted = min_i64(r->want, WANTED_MAX);
     t->pool.wanted += t->slice.wanted;
     if (ctx->now_ms - t->pool.recalled_at_ms >= RECALL_EVERY_MS ||
@@ -264,10 +269,10 @@ static void go_dry(struct pool_topup *t, const struct pool_report *r,
     }
 }
 
-/* So that who only reports need not ask to know. */
+/* So that who only reports need not ask to know.  What others wait for is not free for him. */
 static int state_without_wish(const struct pool_topup *t)
 {
-    if (pool_free(&t->pool) > 0)
+    if (pool_free(&t->pool) > t->pool.wanted)
         return POOL_OPEN;
     return left_elsewhere(&t->pool, &t->slice) > 0 ? POOL_DRY : POOL_USED_UP;
 }
@@ -278,6 +283,9 @@ static void decide(struct pool_topup *t, const struct pool_report *r,
 {
     t->answer.state = state_without_wish(t);
     if (r->want == 0 || r->granted_known < t->slice.granted)
+        return;
+    /* What those who wait could not get yet is not for stock. */
+    if (r->want_min == 0 && t->pool.wanted > 0 && t->answer.state != POOL_OPEN)
         return;
 
     int64_t units = grantable(&t->pool, &t->slice, r, ctx);
@@ -339,6 +347,7 @@ struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
     CHECK(pool_is_sound(p) && pool_slice_is_sound(s));
     CHECK(is_amount(r->granted_known) && is_amount(r->returned) && is_amount(r->consumed) &&
           is_amount(r->refunded) && is_amount(r->want));
+    CHECK(r->want == 0 || is_amount(r->want_min));
 
     if (s->frozen || contradicts(p, s, r))
         return freeze(p, s);

@@ -66,6 +66,7 @@ struct pool_report {
     int64_t granted_known; /* the largest `granted` it has recorded */
     int64_t returned, consumed, refunded;
     int64_t want;       /* 0: only a report */
+    int64_t want_min;   /* of that: fewer are of no use to those who wait there; 0: nobody waits */
     int64_t rate_milli; /* demand in thousandths of a unit per second; -1: unknown */
 };
 
@@ -156,8 +157,9 @@ int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, in
 /*
  * Applies a report (the maximum of each counter), then decides the grant.
  * Grants only if the server knows of all that it was granted before, so that a
- * lost answer is repeated and never doubled.  A report that contradicts itself
- * or the pool changes nothing but slice.frozen.  One that knows of more grants
+ * lost answer is repeated and never doubled; and as much as is of use there, or
+ * nothing, so that no two servers each hold a part of what either waits for.  A report that
+ * contradicts itself or the pool changes nothing but slice.frozen.  One that knows of more grants
  * than the pool is refused (is_forgotten), or, in doubt, believed.
  */
 struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,

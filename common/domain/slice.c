@@ -85,6 +85,7 @@ struct pool_report slice_report(struct slice *s, const struct slot *slot, int64_
         .consumed = c.consumed,
         .refunded = c.refunded,
         .want = s->wished,
+        .want_min = s->short_of > 0 ? max_i64(min_i64(s->short_min, s->wished), 1) : 0,
         .rate_milli = rate_milli,
     };
 }
@@ -103,12 +104,13 @@ int64_t slice_apply(struct slice *s, struct slot *slot, const struct pool_answer
     s->state = a->state;
     s->left = a->left;
     s->keep = a->keep;
+    s->is_noted = a->state == POOL_DRY && s->wished > 0;
     return units;
 }
 
 bool slice_must_retract(const struct slice *s)
 {
-    return s->state == POOL_DRY && s->wished > 0 && s->short_of == 0;
+    return s->is_noted && s->short_of == 0;
 }
 
 void slice_news(struct slice *s)
@@ -119,8 +121,8 @@ void slice_news(struct slice *s)
 
 int64_t slice_surplus(const struct slice *s, int64_t rest)
 {
-    /* What consumers wait for is not surplus, whatever the pool would like. */
-    int64_t keep = max_i64(s->keep, s->short_of > 0 ? rest : 0);
+    bool is_waited_for = s->short_of > 0 && s->state != POOL_DRY;
+    int64_t keep = is_waited_for ? rest : s->keep;
 
     return rest > keep ? rest - keep : 0;
 }

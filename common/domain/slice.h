@@ -38,7 +38,9 @@ struct slice {
     int64_t autonomy_ms; /* the cap's */
     bool asked;          /* someone asked for units since the last grant */
     int64_t short_of;    /* units that consumers wait for beyond the rest; 0: nobody waits */
+    int64_t short_min;   /* the same for the one of them who needs least */
     int64_t wished;      /* units that the pool was asked for last */
+    bool is_noted;       /* it could not meet that, and may remember it */
 };
 
 /* Of a window just heard of: nothing granted, nothing known. */
@@ -73,7 +75,10 @@ bool slice_must_retract(const struct slice *s);
 /* The watch has news of the window: what was known of dryness is void. */
 void slice_news(struct slice *s);
 
-/* How much to hand back now. */
+/*
+ * How much to hand back now.  What consumers wait for only if the pool has
+ * nothing for them: others may wait for less.
+ */
 int64_t slice_surplus(const struct slice *s, int64_t rest);
 
 /* Before units are returned (slot_return): they may then be had elsewhere, so `left` covers them.

@@ -1,6 +1,7 @@
 #include "common/domain/trade.h"
 
 #include "common/base/check.h"
+#include "common/base/prng.h"
 #include "common/domain/learn.h"
 
 #define RATE_MAX (INT64_C(1) << 40)
@@ -8,6 +9,8 @@
 #define AHEAD_MS 5000        /* of demand: what is asked for, and what a donor keeps */
 #define UNECHOED_MS 2000     /* in transit for so long: the peer may be away */
 #define UNANSWERED_MS 1000   /* asked for so long: the same */
+#define TURN_MS 1000         /* within it units come from where they are of no use */
+#define SHORT_MS 2000        /* after a wish was not met: the next one may be on its way */
 #define NEVER_MS 600000      /* calendar time after its end, until which a window may still come */
 #define OWN_LIVES_AHEAD 1000 /* of this DC, that its database may have forgotten at most */
 #define PEER_LIVES_AHEAD 100000 /* of a peer, more than of any DC that we know */
@@ -170,14 +173,21 @@ void trade_send(struct pool *p, struct trade_peer *q, int64_t n, int64_t now_ms)
     forget_part(&q->burn, n);
 }
 
+/* Our own servers wait for more than there is, or did a moment ago and will again. */
+static bool is_short(const struct pool *p, const struct trade_context *ctx)
+{
+    return p->wanted > 0 || trade_is_within(ctx->now_ms - p->recalled_at_ms, SHORT_MS);
+}
+
 /*
  * Half of what this DC's own servers do not lack and their next seconds do not
  * need; in the window's last seconds all of it, since then no more can be
  * needed.  (If only the seconds counted, two that are short could hand the same
  * units to and fro until a server takes them.)  If they need all of it but the
  * asker lacks units already: the part that the asker's demand has in both, and
- * at least one unit unless our own servers lack some too; so the last one goes
- * to where it is asked for.
+ * at least one unit; so the last one goes to where it is asked for.  If our own
+ * servers are short too, what is free is too little for any of them; unless that
+ * part is all that the asker lacks, it is for the one DC whose turn it is.
  */
 static int64_t spare(const struct pool *p, const struct trade_peer *q,
                      const struct trade_context *ctx)
@@ -186,10 +196,21 @@ static int64_t spare(const struct pool *p, const struct trade_peer *q,
 
     if (free > need)
         return ctx->ends_in_ms <= AHEAD_MS ? free - need : (free - need + 1) / 2;
-    if (q->lack == 0 || p->wanted > 0 || free == 0)
+    if (q->lack == 0 || free == 0)
         return 0;
     int64_t here = min_i64(p->rate_milli, RATE_MAX), there = min_i64(q->rate_milli, RATE_MAX);
-    return max_i64(1, here + there > 0 ? mul_div(free, there, here + there) : 0);
+    int64_t part = max_i64(1, here + there > 0 ? mul_div(free, there, here + there) : 0);
+    if (is_short(p, ctx) && (p->wanted > 0 || part < q->lack))
+        return ctx->peer_has_turn ? free : 0;
+    return part;
+}
+
+bool trade_has_turn(size_t count, size_t place, int64_t now_ms)
+{
+    struct prng lots = {.state = (uint64_t)(now_ms / TURN_MS)};
+
+    CHECK(place < count);
+    return prng_below(&lots, (int64_t)count) == (int64_t)place;
 }
 
 /*

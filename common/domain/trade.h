@@ -48,6 +48,7 @@ struct trade_context {
     int64_t now_ms;      /* any real clock that the data centre's services share */
     int64_t ends_in_ms;  /* the window; 0: it is over, and nothing is asked for or given */
     int64_t incarnation; /* of this DC (learn.h) */
+    bool peer_has_turn;  /* the peer that the decision is about: see trade_has_turn() */
 };
 
 /* What DC i tells DC j. */
@@ -117,6 +118,16 @@ int64_t trade_in_transit(const struct trade_peer *q);
  */
 struct trade_result trade_receive(const struct pool *p, const struct trade_peer *q,
                                   const struct trade_row *row, const struct trade_context *ctx);
+
+/*
+ * Where several DCs lack units, each may have a part of what any of them waits
+ * for.  So what is of no use here goes to the one whose turn it is.  For each
+ * second lots are drawn, everywhere the same ones: `place` is among the names of
+ * all `count` DCs, this one included.  Turns in order would let clocks that are
+ * apart by a turn hand units on for ever, and keep step with clients that ask
+ * again each second; so clocks that disagree cost time alone.
+ */
+bool trade_has_turn(size_t count, size_t place, int64_t now_ms);
 
 /*
  * Gives a peer that was left short what came free since.  Its wish is what its

@@ -60,9 +60,18 @@ int64_t peers_own_share(const struct peers *p, int64_t total)
     return trade_share(total, p->count + 1, place);
 }
 
+/* Among all data centres, this one included, in the order of names. */
+static size_t place_of(const struct peers *p, size_t index)
+{
+    return index + (strcmp(p->self, p->names[index]) < 0);
+}
+
 int64_t peers_share(const struct peers *p, int64_t total, size_t index)
 {
-    size_t place = index + (strcmp(p->self, p->names[index]) < 0);
+    return trade_share(total, p->count + 1, place_of(p, index));
+}
 
-    return trade_share(total, p->count + 1, place);
+bool peers_has_turn(const struct peers *p, size_t index, int64_t now_ms)
+{
+    return trade_has_turn(p->count + 1, place_of(p, index), now_ms);
 }

@@ -25,3 +25,6 @@ int peers_find(const struct peers *p, const char *name);
 /* The share of this data centre, and of the index-th other: all of them in the order of names. */
 int64_t peers_own_share(const struct peers *p, int64_t total);
 int64_t peers_share(const struct peers *p, int64_t total, size_t index);
+
+/* Is it the turn of the index-th other (trade_has_turn())? */
+bool peers_has_turn(const struct peers *p, size_t index, int64_t now_ms);

@@ -125,7 +125,7 @@ static enum trade_outcome receive(struct work *w, const struct told_row *told, s
         return OUTCOME_ABSURD;
 
     /* Units for a window that is over are booked, and nothing more is given away from it. */
-    const struct trade_context ctx = trading_context(p);
+    const struct trade_context ctx = trading_context_with(p, w->batch->peers, w->batch->from);
     const struct pool before = p->pool;
     struct trade_result t = trade_receive(&p->pool, &q->row, &told->row, &ctx);
     if (t.verdict == TRADE_FORGOTTEN)

@@ -48,13 +48,14 @@ static const struct js_field body_fields[] = {
 
 static const struct js_field topup_fields[] = {
     ITEM_FIELDS, COUNTER(want),
+    {.name = "want_min",   .kind = JS_I64,  .offset = AT(report.want_min), .max = UNITS_MAX,
+     .optional = true},
 };
 /* Who returns wants nothing, and need not say so. */
 static const struct js_field return_fields[] = {
     ITEM_FIELDS,
     {.name = "want", .kind = JS_I64, .offset = AT(report.want), .max = 0, .optional = true},
 };
-_Static_assert(COUNT(topup_fields) == COUNT(return_fields), "the same members");
 #undef AT
 /* clang-format on */
 
@@ -71,10 +72,22 @@ static bool normalise_uuid(char *text, const char *pointer, struct err *e)
     return true;
 }
 
+/* Servers of before it do not say it: each unit was of use there. */
+static bool take_want_min(struct pool_report *r, size_t index, struct err *e)
+{
+    char pointer[POINTER_SIZE];
+
+    if (r->want_min < 0)
+        r->want_min = r->want > 0;
+    (void)snprintf(pointer, sizeof(pointer), "/items/%zu/want_min", index);
+    return r->want_min <= r->want || err_at(e, pointer, "must not be more than want");
+}
+
 static bool decode_items(const cJSON *items, bool is_return, struct topup_request *ret,
                          struct err *e)
 {
     const struct js_field *fields = is_return ? return_fields : topup_fields;
+    const size_t count = is_return ? COUNT(return_fields) : COUNT(topup_fields);
     const cJSON *one = NULL;
     char pointer[POINTER_SIZE];
 
@@ -83,8 +96,11 @@ static bool decode_items(const cJSON *items, bool is_return, struct topup_reques
         struct topup_item *item = &ret->items[ret->count];
 
         item->report.rate_milli = -1;
+        item->report.want_min = -1;
         (void)snprintf(pointer, sizeof(pointer), "/items/%zu", ret->count);
-        if (!js_decode(one, pointer, fields, COUNT(topup_fields), item, e))
+        if (!js_decode(one, pointer, fields, count, item, e))
+            return false;
+        if (!take_want_min(&item->report, ret->count, e))
             return false;
         ret->count++;
     }

@@ -32,13 +32,16 @@ static void ring_if_low(const struct spender *s, struct window *w, int64_t rest,
         attention_ring(s->attention, w);
 }
 
-/* What the slice does not cover: a best effort needs one unit, anything else all of them. */
+int64_t spend_needed(const struct spend_ask *ask)
+{
+    return ask->mode == CONSUME_BEST_EFFORT ? 1 : ask->amount;
+}
+
+/* What the slice does not cover. */
 static void refuse(struct spend *ret, const struct window *w, const struct spend_ask *ask,
                    enum slot_verdict why)
 {
-    const int64_t needed = ask->mode == CONSUME_BEST_EFFORT ? 1 : ask->amount;
-
-    ret->verdict = slice_refusal(&w->slice, ret->rest, needed);
+    ret->verdict = slice_refusal(&w->slice, ret->rest, spend_needed(ask));
     /*
      * Nobody knows the rest of a slot that units are just being returned from.  And if the pool
      * has closed a window that is open by the watch, what follows it is on its way.

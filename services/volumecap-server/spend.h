@@ -39,6 +39,9 @@ struct spender {
     struct attention *attention;
 };
 
+/* What serves an ask: a best effort one unit, anything else all of them. */
+int64_t spend_needed(const struct spend_ask *ask);
+
 /* `again`: the ask has been counted as demand before. */
 struct spend spend_consume(const struct spender *s, const struct spend_ask *ask, bool again,
                            int64_t now_ms);

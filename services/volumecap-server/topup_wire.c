@@ -16,6 +16,8 @@ static void encode_item(struct js_writer *w, const struct topup_item *item)
     js_i64(w, "consumed", item->report.consumed);
     js_i64(w, "refunded", item->report.refunded);
     js_i64(w, "want", item->report.want);
+    if (item->report.want > 0)
+        js_i64(w, "want_min", item->report.want_min);
     if (item->report.rate_milli != RATE_UNKNOWN)
         js_i64(w, "rate_milli", item->report.rate_milli);
     js_object_end(w);

@@ -122,8 +122,8 @@ static void fill_item(struct window *w, struct topup_item *ret)
 /* Clients ring when there is something to do that they can know of. */
 static void set_bells(struct window *w, int64_t now_ms)
 {
-    const bool may_ask = w->slice.state == POOL_OPEN && w->ask_ms <= now_ms;
-    const int64_t low = may_ask ? slice_low_water(&w->slice, rate_milli(&w->rate, now_ms)) : 0;
+    const bool asks = w->slice.state == POOL_OPEN && w->ask_ms <= now_ms;
+    const int64_t low = asks ? slice_low_water(&w->slice, rate_milli(&w->rate, now_ms)) : 0;
     /* The first unit that the pool does not know of rings, then one every second. */
     const bool quiet = !w->entry || is_reported(w);
 
@@ -147,23 +147,37 @@ static bool must_report(const struct upkeep *u, struct window *w, enum upkeep_ph
     return now_ms >= w->reported_ms + u->report_ms || slot_rest(&w->entry->slot) == 0;
 }
 
-static bool look_live(struct upkeep *u, struct window *w, int64_t wanted, bool current,
+static void note_wish(struct window *w, const struct waiting_wish *wish)
+{
+    const int64_t rest = window_rest(w);
+
+    w->slice.short_of = max_i64(wish->units - rest, 0);
+    w->slice.short_min = max_i64(wish->least - rest, 0);
+}
+
+/* After an ask in vain only one for less, for a while; a report that goes out anyway says all. */
+static bool may_ask(const struct window *w, const struct pool_report *r, int64_t now_ms)
+{
+    return r->want > 0 && (now_ms >= w->ask_ms || r->want_min < w->vain_min);
+}
+
+static bool look_live(struct upkeep *u, struct window *w, const struct waiting_wish *wish,
                       int64_t now_ms, struct topup_item *ret)
 {
     if (w->slice.state == POOL_UNKNOWN && now_ms >= w->ask_ms)
         slice_news(&w->slice);
     measure(w, now_ms);
-    w->slice.short_of = current ? max_i64(wanted - window_rest(w), 0) : 0;
+    note_wish(w, wish);
     hand_back(u, w);
+    note_wish(w, wish); /* what was handed back is lacking now */
     /* Before the report is made, which is what the pool will know as our last wish. */
     if (slice_must_retract(&w->slice))
         atomic_store(&w->report, true);
     ret->report = slice_report(&w->slice, window_slot(w), rate_milli(&w->rate, now_ms));
-    if (now_ms < w->ask_ms)
-        ret->report.want = 0;
-    if (ret->report.want > 0 && !has_entry(u, w, now_ms))
+    const bool asks = may_ask(w, &ret->report, now_ms);
+    if (asks && !has_entry(u, w, now_ms))
         return false;
-    return w->entry && (must_report(u, w, UPKEEP_LIVE, now_ms) || ret->report.want > 0);
+    return w->entry && (must_report(u, w, UPKEEP_LIVE, now_ms) || asks);
 }
 
 static bool look_over(struct upkeep *u, struct window *w, int64_t now_ms, struct topup_item *ret)
@@ -177,13 +191,13 @@ static bool look_over(struct upkeep *u, struct window *w, int64_t now_ms, struct
     return must_report(u, w, UPKEEP_OVER, now_ms);
 }
 
-static bool look(struct upkeep *u, struct window *w, int64_t wanted, bool current,
+static bool look(struct upkeep *u, struct window *w, const struct waiting_wish *wish,
                  enum upkeep_phase phase, int64_t now_ms, struct topup_item *ret)
 {
     *ret = (struct topup_item){0};
     fill_item(w, ret);
     switch (phase) {
-    case UPKEEP_LIVE: return look_live(u, w, wanted, current, now_ms, ret);
+    case UPKEEP_LIVE: return look_live(u, w, wish, now_ms, ret);
     case UPKEEP_OVER: return look_over(u, w, now_ms, ret);
     default: return false;
     }
@@ -227,7 +241,7 @@ bool upkeep_visit(struct upkeep *u, struct window *w, int64_t now_ms, struct top
         return false;
     }
     waiting_retry(u->waiting, w->cap->name);
-    int64_t wanted = waiting_wanted(u->waiting, w->cap->name);
+    const struct waiting_wish wish = waiting_wish(u->waiting, w->cap->name);
 
     (void)pthread_rwlock_wrlock(&shard->lock);
     settle(u, w, now_ms);
@@ -237,7 +251,7 @@ bool upkeep_visit(struct upkeep *u, struct window *w, int64_t now_ms, struct top
         attention_forget(u->attention, w);
         windows_remove(u->windows, shard, w);
     } else if (!is_waiting_for_watch(u, w)) {
-        say = look(u, w, wanted, current, phase, now_ms, ret);
+        say = look(u, w, current ? &wish : &(struct waiting_wish){0}, phase, now_ms, ret);
         set_bells(w, now_ms);
         attention_at(u->attention, w, next_look(u, w, phase, now_ms));
         w->in_call = say;
@@ -288,8 +302,9 @@ static void take_end(const struct upkeep *u, struct window *w, const struct topu
 }
 
 /* Nothing came of an ask: the next one later, and later each time. */
-static void back_off(struct window *w, int64_t now_ms)
+static void back_off(struct window *w, const struct pool_report *said, int64_t now_ms)
 {
+    w->vain_min = said->want_min;
     w->backoff_ms = min_i64(max_i64(2 * w->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
     w->ask_ms = now_ms + w->backoff_ms;
 }
@@ -312,10 +327,12 @@ static void take_answer(struct upkeep *u, struct window *w, const struct topup_i
         w->backoff_ms = 0;
         w->ask_ms = 0;
     } else if (said->want > 0) {
-        back_off(w, now_ms);
+        back_off(w, said, now_ms);
     }
-    if (a->pool.state == POOL_UNKNOWN)
+    if (a->pool.state == POOL_UNKNOWN) {
+        w->vain_min = 0;
         w->ask_ms = now_ms + UNKNOWN_AGAIN_MS;
+    }
     if (a->pool.state == POOL_FROZEN)
         log_event(LOG_ERROR, "slice.frozen", log_str("cap", w->cap->name),
                   log_i64("starts_at_ms", w->bounds.starts_at_ms));

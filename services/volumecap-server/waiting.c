@@ -296,15 +296,30 @@ void waiting_retry(struct waiting *w, const char *cap)
     answer(w, decided);
 }
 
-int64_t waiting_wanted(struct waiting *w, const char *cap)
+static int64_t least_of(const struct waiting_line *line)
 {
+    const struct waiting_item *i = NULL;
+    int64_t least = INT64_MAX;
+
+    DL_FOREACH(line->items, i)
+    {
+        least = min_i64(least, spend_needed(&i->item->ask));
+    }
+    return least;
+}
+
+struct waiting_wish waiting_wish(struct waiting *w, const char *cap)
+{
+    struct waiting_wish wish = {0};
+
     if (atomic_load(&w->count) == 0)
-        return 0;
+        return wish;
     (void)pthread_mutex_lock(&w->lock);
     const struct waiting_line *line = find_line(w, cap);
-    int64_t wanted = line ? line->wanted : 0;
+    if (line)
+        wish = (struct waiting_wish){.units = line->wanted, .least = least_of(line)};
     (void)pthread_mutex_unlock(&w->lock);
-    return wanted;
+    return wish;
 }
 
 /* ---- deadlines */

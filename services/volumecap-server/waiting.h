@@ -48,5 +48,9 @@ bool waiting_add(struct waiting *w, const struct httpd_request *req, struct cons
 /* The pool has answered for this cap: try those again who wait for it. */
 void waiting_retry(struct waiting *w, const char *cap);
 
-/* Units that are waited for. */
-int64_t waiting_wanted(struct waiting *w, const char *cap);
+/* What is waited for; all 0 if nobody waits. */
+struct waiting_wish {
+    int64_t units; /* by all together */
+    int64_t least; /* by the one who needs least */
+};
+struct waiting_wish waiting_wish(struct waiting *w, const char *cap);

@@ -109,6 +109,7 @@ static const struct js_field item_fields[] = {
     {.name = "starts_at", .kind = JS_TIME, .offset = offsetof(struct item, starts_at_ms)},
     UNITS("granted_known", granted_known), UNITS("returned", returned),
     UNITS("consumed", consumed), UNITS("refunded", refunded), UNITS("want", want),
+    {.name = "want_min", .kind = JS_I64, .offset = offsetof(struct item, report.want_min), .min = 0, .max = UNITS_MAX, .optional = true},
     {.name = "rate_milli", .kind = JS_I64, .offset = offsetof(struct item, report.rate_milli), .min = 0, .max = UNITS_MAX, .optional = true},
 };
 /* clang-format on */
@@ -478,6 +479,7 @@ void fake_local_take(struct fake_local *f, const char *cap, int64_t starts_at_ms
                                        .consumed = slice->consumed,
                                        .refunded = slice->refunded,
                                        .want = units,
+                                       .want_min = 1,
                                        .rate_milli = 0};
     row->pool.accepts = true;
     struct pool_topup t = pool_topup(&row->pool, slice, &report, &ctx);

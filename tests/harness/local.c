@@ -73,6 +73,8 @@ static void write_topup(struct js_writer *w, const struct speaker *s, const char
     js_i64(w, "consumed", said->consumed);
     js_i64(w, "refunded", said->refunded);
     js_i64(w, "want", said->want);
+    if (said->want_min > 0)
+        js_i64(w, "want_min", said->want_min);
     js_object_end(w);
     js_array_end(w);
     js_object_end(w);

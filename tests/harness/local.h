@@ -37,7 +37,7 @@ struct speaker {
 };
 
 struct said {
-    int64_t granted_known, returned, consumed, refunded, want;
+    int64_t granted_known, returned, consumed, refunded, want, want_min;
     const char *starts_at; /* NULL: LOCAL_STARTS_AT */
 };
 

@@ -130,12 +130,14 @@ static struct pool_report next_report(struct world *w, struct holder *h)
     h->returned += below(w, 4) == 0 ? below(w, rest + 1) : 0;
     if (below(w, 8) == 0)
         *h = old;
+    int64_t want = below(w, 3) == 0 ? 0 : 1 + below(w, 40);
     return (struct pool_report){
         .granted_known = below(w, 12) == 0 ? below(w, h->granted_known + 1) : h->granted_known,
         .returned = h->returned,
         .consumed = h->consumed,
         .refunded = h->refunded,
-        .want = below(w, 3) == 0 ? 0 : 1 + below(w, 40),
+        .want = want,
+        .want_min = below(w, 2) == 0 ? 0 : below(w, want + 1),
         .rate_milli = below(w, 3) == 0 ? -1 : below(w, 5000),
     };
 }

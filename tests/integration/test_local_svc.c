@@ -507,6 +507,7 @@ Test(local_svc, the_database_itself_refuses_what_goes_back)
         "UPDATE local.pool SET granted = granted - 1",
         "UPDATE local.pool SET minted = minted - 1",
         "UPDATE local.pool SET version = version - 1",
+        "UPDATE local.pool SET definition = definition - 1",
         "UPDATE local.pool SET state = 'planned'",
         "UPDATE local.pool SET granted = minted + 1",
         "UPDATE local.slice SET consumed = consumed - 1",
@@ -525,7 +526,7 @@ Test(local_svc, the_database_itself_refuses_what_goes_back)
     struct client *c = svc_client(l);
     const struct speaker older = {.number = 1, .generation = 3};
 
-    local_announce(c, "a", &(struct announced){.version = 1, .total = 100});
+    local_announce(c, "a", &(struct announced){.version = 1, .total = 100, .definition = 2});
     (void)local_topup(c, &older, "a", &(struct said){.want = 10});
     (void)local_topup(c, &older, "a", &(struct said){.granted_known = 10, .consumed = 4});
     pg_exec(conninfo, "CREATE FUNCTION is_refused(sql text) RETURNS bigint LANGUAGE plpgsql AS"

@@ -564,6 +564,28 @@ Test(table, units_that_were_returned_count_as_left)
     close_table(&t);
 }
 
+/* Ten units were spent, and forty more were asked for in vain a moment ago. */
+Test(table, after_an_ask_in_vain_less_may_be_asked_for_and_as_much_later)
+{
+    struct table t;
+    struct topup_item item;
+    const struct topup_answer ten = {.pool = {.granted = 10, .keep = UNITS_MAX, .left = 50}};
+    const struct spend_ask all = {.cap = "ad", .amount = 10};
+
+    open_table(&t);
+    struct window *w = an_open_window(&t);
+    answer(&t, w, &ten, 10, 20);
+    cr_assert(spend_consume(&t.spender, &all, false, 21).verdict == SLICE_GRANTED);
+    w->reported = slot_counts(&w->entry->slot);
+    w->ask_ms = 1000;
+    w->vain_min = 0;
+    cr_assert_not(upkeep_visit(&t.upkeep, w, 30, &item));
+    w->vain_min = 40;
+    cr_assert(upkeep_visit(&t.upkeep, w, 31, &item));
+    cr_assert(item.report.want == 1 && item.report.want_min == 0);
+    close_table(&t);
+}
+
 /* ---- what is remembered of a window that is over */
 
 #define END_MS INT64_C(601000) /* of a_row(), and what a clock may be behind */

@@ -353,6 +353,7 @@ struct spree {
     pthread_t thread;
     int64_t asked, granted, used_up;
     const char *cap;
+    int64_t amount; /* 0: one unit */
 };
 
 static void *spend_all(void *arg)
@@ -361,7 +362,7 @@ static void *spend_all(void *arg)
     struct client *c = client_new("volumecap-server", (int)httpd_port(server->httpd));
 
     for (int64_t i = 0; i < s->asked; i++) {
-        struct consumed done = client_consume(c, s->cap, 1, NULL);
+        struct consumed done = client_consume(c, s->cap, max_i64(s->amount, 1), NULL);
         s->granted += done.verdict == VERDICT_GRANTED;
         s->used_up += done.verdict == VERDICT_USED_UP;
     }
@@ -393,7 +394,7 @@ Test(server, exactly_the_total_is_granted_to_many_clients_at_once)
 
 static bool somebody_waits(void *arg)
 {
-    return waiting_wanted(server->waiting, arg) > 0;
+    return waiting_wish(server->waiting, arg).units > 0;
 }
 
 /* Defined a moment ago: the client may be quicker than the watch. */
@@ -943,6 +944,36 @@ Test(server, the_surplus_of_a_recall_goes_back)
     fake_local_take(local, "ad", DAY, 50);
     struct wish back = {"ad", DAY, 100, -1, 0};
     cr_assert(harness_await(pool_is, &back, SOON_MS));
+}
+
+static bool is_wanted(void *units)
+{
+    return pool_of("ad").wanted >= *(int64_t *)units;
+}
+
+static bool some_is_returned(void *arg)
+{
+    (void)arg;
+    return pool_of("ad").returned > 0;
+}
+
+/* It has 100 of the 150 that somebody waits for here, and others want 30. */
+Test(server, who_waits_in_vain_hands_back_what_others_want_and_gets_all_when_it_is_there)
+{
+    struct fake_window w = day("ad", 1000), larger = day("ad", 2000);
+    struct spree spree = {.asked = 1, .cap = "ad", .amount = 150};
+    int64_t missing = 50;
+
+    announce_window(&w);
+    await_rest("ad", 100);
+    fake_local_take(local, "ad", DAY, 900);
+    cr_assert(pthread_create(&spree.thread, NULL, spend_all, &spree) == 0);
+    cr_assert(harness_await(is_wanted, &missing, SOON_MS));
+    fake_local_take(local, "ad", DAY, 30);
+    cr_assert(harness_await(some_is_returned, NULL, SOON_MS));
+    announce_window(&larger);
+    pthread_join(spree.thread, NULL);
+    cr_assert(spree.granted == 1);
 }
 
 /* ---- stopping, starting */

@@ -220,6 +220,29 @@ Test(scenario, s0214_items_of_a_batch_decide_for_themselves_and_a_check_takes_no
     cr_expect_eq(at_server(s, 0, "s0214", TODAY, "rest"), 45);
 }
 
+/*
+ * Each server holds a unit or two when 51 are there at last, and from then on
+ * somebody waits for 50 at each of them.
+ */
+Test(scenario, s0215_of_servers_that_each_wait_for_most_of_what_is_left_one_gets_it)
+{
+    auto_scene struct scene *s = scene_join();
+    struct hammer *hammers[24];
+    int64_t granted = 0;
+
+    cap_open(s, (struct cap){"s0215", .total = 49}, TODAY);
+    for (int i = 0; i < 3; i++)
+        eventually(at_server(s, i, "s0215", TODAY, "rest") > 0);
+    for (int i = 0; i < 24; i++)
+        hammers[i] = hammer_start_amount(dc_port(s->dc, DC_SERVER, i % 3), "s0215", 50);
+    cap_put(s, (struct cap){"s0215", .total = 51});
+    eventually(at_pool(s, "s0215", TODAY, "spent") == 50);
+    for (int i = 0; i < 24; i++)
+        granted += hammer_stop(hammers[i]).granted;
+    cr_expect_eq(granted, 1);
+    cr_expect_eq(spend(s->servers[0], "s0215", 51), 1);
+}
+
 Test(scenario, s0299_after_all_of_this_the_audit_is_clean)
 {
     auto_scene struct scene *s = scene_join();

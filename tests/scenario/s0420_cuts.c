@@ -130,6 +130,24 @@ static int64_t granted_by(struct hammer *const *hammers)
     return sum;
 }
 
+/* Each has 17 units of 51, and somebody always waits for 40: nobody is cut off but by waiting. */
+Test(scenario, s0435_of_three_that_each_wait_for_most_of_what_is_left_one_gets_it)
+{
+    auto_scenes struct scenes *s = scenes_join();
+    struct hammer *hammers[24];
+    int64_t granted = 0;
+
+    cap_shared(s, ONE, (struct cap){"s0435", .total = 51}, TODAY);
+    for (int i = 0; i < 24; i++)
+        hammers[i] = hammer_start_amount(dc_port(s->at[i % 3]->dc, DC_SERVER, 0), "s0435", 40);
+    eventually(at_meta(s->at[ONE], "s0435", TODAY, "spent") == 40);
+    for (int i = 0; i < 24; i++)
+        granted += hammer_stop(hammers[i]).granted;
+    cr_expect_eq(granted, 1);
+    cr_expect_eq(spend(server(s, TWO), "s0435", 51), 11);
+    all_used_up(s, "s0435");
+}
+
 /* Every second time the data centre is only not heard by the next one. */
 static void flap(const struct scenes *s, int n)
 {

@@ -130,11 +130,14 @@ int64_t spend(struct client *server, const char *cap, int64_t n);
 /*
  * A client on a thread of its own, who takes one unit after the other and
  * never waits, until it is stopped; whoever kills the server meets it at work.
+ * What is counted is how often it was granted what it asked for.
  */
 struct hammer;
 struct hammer *hammer_start(int server_port, const char *cap);
 /* Waits that long after each unit: a demand that can be known. */
 struct hammer *hammer_start_paced(int server_port, const char *cap, int64_t pause_ms);
+/* Takes so many units at a time, all of them or none. */
+struct hammer *hammer_start_amount(int server_port, const char *cap, int64_t amount);
 int64_t hammer_granted(const struct hammer *h); /* so far */
 
 struct hammered {

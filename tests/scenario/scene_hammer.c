@@ -16,7 +16,7 @@ struct hammer {
     struct client *server;
     char cap[NAME_SIZE];
     atomic_bool stop;
-    int64_t pause_ms;
+    int64_t amount, pause_ms;
     atomic_int_fast64_t granted, refused, unanswered;
 };
 
@@ -35,7 +35,7 @@ static void *run(void *arg)
     struct hammer *h = arg;
 
     while (!atomic_load(&h->stop)) {
-        enum verdict v = client_consume(h->server, h->cap, 1, NULL).verdict;
+        enum verdict v = client_consume(h->server, h->cap, h->amount, NULL).verdict;
         int64_t pause_ms = v == VERDICT_GRANTED ? h->pause_ms : TROUBLE_MS;
 
         count(h, v);
@@ -45,21 +45,32 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct hammer *hammer_start_paced(int server_port, const char *cap, int64_t pause_ms)
+static struct hammer *start(int server_port, const char *cap, int64_t amount, int64_t pause_ms)
 {
     struct hammer *h = calloc(1, sizeof(*h));
 
     CHECK(h != NULL);
     h->server = client_new("volumecap-server", server_port);
+    h->amount = amount;
     h->pause_ms = pause_ms;
     snprintf(h->cap, sizeof(h->cap), "%s", cap);
     CHECK(pthread_create(&h->thread, NULL, run, h) == 0);
     return h;
 }
 
+struct hammer *hammer_start_paced(int server_port, const char *cap, int64_t pause_ms)
+{
+    return start(server_port, cap, 1, pause_ms);
+}
+
+struct hammer *hammer_start_amount(int server_port, const char *cap, int64_t amount)
+{
+    return start(server_port, cap, amount, 0);
+}
+
 struct hammer *hammer_start(int server_port, const char *cap)
 {
-    return hammer_start_paced(server_port, cap, 0);
+    return start(server_port, cap, 1, 0);
 }
 
 int64_t hammer_granted(const struct hammer *h)

@@ -5,7 +5,8 @@
  * For most of a run everything goes wrong; in the last part of the last window
  * nothing does.  At first nobody asks, and units must come to rest; then one
  * server sees all the demand, and every unit that no lost host holds must get
- * spent.
+ * spent.  Or all servers are asked for many units at once: then there must not
+ * be as many left, however they lie.
  */
 
 #include <stdio.h>
@@ -137,14 +138,20 @@ static bool knows_all_servers(const struct world *w, int dc)
     return true;
 }
 
+static bool is_any_in_doubt(const struct world *w)
+{
+    bool is_any = false;
+
+    for (int i = 0; i < WINDOWS; i++)
+        is_any |= is_in_doubt(w, i);
+    return is_any;
+}
+
 /* Of several that forget at once, more than two may forget the same (docs/PROTOCOL.md). */
 static bool may_go_back(const struct world *w, int dc)
 {
-    bool others = false;
-
-    for (int i = 0; i < WINDOWS && w->dcs_count > 2; i++)
-        others |= is_in_doubt(w, i);
-    return w->backed_up_ms[dc] > 0 && !others && knows_all_servers(w, dc);
+    return w->backed_up_ms[dc] > 0 && (w->dcs_count <= 2 || !is_any_in_doubt(w)) &&
+           knows_all_servers(w, dc);
 }
 
 static void forget(struct world *w)
@@ -153,8 +160,10 @@ static void forget(struct world *w)
 
     if (prng_below(&w->prng, 1000) < 5)
         dc_back_up(w, dc);
-    if (prng_below(&w->prng, 2000) < 1 && may_go_back(w, dc))
-        dc_go_back(w, dc);
+    if (prng_below(&w->prng, 2000) >= 1 || !may_go_back(w, dc))
+        return;
+    w->forgot_together |= is_any_in_doubt(w);
+    dc_go_back(w, dc);
 }
 
 static void some_demand(struct world *w)
@@ -167,6 +176,19 @@ static void some_demand(struct world *w)
     server_consume(w, i, 1 + prng_below(&w->prng, 6), mode);
     if (!w->strict && chance(w, 2))
         server_refund(w, i, 1 + prng_below(&w->prng, 3));
+}
+
+/*
+ * One server is asked for every unit; or all of them for many units at once:
+ * for as many each, until they are there, or for more or less, again and again.
+ */
+static void last_demand(struct world *w)
+{
+    int asking = w->last_wish == 1 ? 1 : w->servers_count;
+
+    for (int i = 0; i < asking; i++)
+        server_consume(w, i, w->last_wish * (w->is_patient ? 1 : 1 + prng_below(&w->prng, 3)),
+                       CONSUME_ALL);
 }
 
 static void heal(struct world *w)
@@ -209,7 +231,7 @@ static void step(struct world *w)
     if (w->faults && chance(w, 30))
         some_demand(w);
     if (!w->faults && w->now_ms >= CALM_UNTIL_MS && w->now_ms < END_MS - SETTLE_MS)
-        server_consume(w, 0, 1, CONSUME_ALL);
+        last_demand(w);
     check_calm(w);
     if (w->now_ms > QUIET_MS + CALM_DOWN_MS)
         check_flow(w, WINDOWS - 1);
@@ -234,6 +256,8 @@ static void simulate(uint64_t seed, const struct options *o, struct world *w)
     w->faults = true;
     w->strict = seed % 2 == 0;
     w->forgets = seed % 4 >= 2;
+    w->last_wish = seed % 8 >= 4 ? 1 + prng_below(&w->prng, 60) : 1;
+    w->is_patient = seed % 16 >= 12;
     w->dcs_count = (int)o->dcs;
     w->home = (int)prng_below(&w->prng, w->dcs_count);
     w->servers_count = w->dcs_count == 1 ? 6 : 2 * w->dcs_count;

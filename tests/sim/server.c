@@ -78,14 +78,22 @@ static struct slot_take take(struct world *w, int i, int window, int64_t n, enum
     return taken;
 }
 
+static void lack(struct slice *s, int64_t n)
+{
+    s->short_of = s->short_min = n;
+}
+
 static void wait_for_units(struct world *w, int i, int window, int64_t n)
 {
     struct server *s = &w->servers[i];
 
     if (s->waiting[window].n > 0)
         return;
-    s->waiting[window] = (struct waiting){.n = n, .until_ms = w->now_ms + CONSUME_WAIT_MS};
-    s->slices[window].short_of = n - slot_rest(slot_of(w, i, window));
+    s->waiting[window] = (struct waiting){
+        .n = n,
+        .until_ms = w->now_ms + (w->is_patient && !w->faults ? WINDOW_MS : CONSUME_WAIT_MS),
+    };
+    lack(&s->slices[window], n - slot_rest(slot_of(w, i, window)));
 }
 
 void server_consume(struct world *w, int i, int64_t n, enum consume_mode mode)
@@ -122,11 +130,11 @@ static void serve_waiting(struct world *w, int i, int window)
     bool hopeless = slice_refusal(&s->slices[window], taken.rest, n) != SLICE_UNREACHABLE;
     bool over = hopeless || w->now_ms >= waiting->until_ms;
     if (taken.verdict != SLOT_GRANTED && !over) {
-        s->slices[window].short_of = n - taken.rest;
+        lack(&s->slices[window], n - taken.rest);
         return;
     }
     waiting->n = 0;
-    s->slices[window].short_of = 0;
+    lack(&s->slices[window], 0);
     if (taken.verdict != SLOT_GRANTED)
         refuse(w, i, window, n);
 }
@@ -174,7 +182,7 @@ static void begin_return(struct world *w, int i)
     for (int k = 0; k < WINDOWS && s->return_step == 0; k++) {
         int64_t rest = slot_rest(slot_of(w, i, k));
         int64_t surplus = is_over(w, k) ? rest : slice_surplus(&s->slices[k], rest);
-        if (surplus == 0)
+        if (surplus == 0 || (w->breakage == BREAK_HOLD && s->waiting[k].n > 0))
             continue;
         slice_before_return(&s->slices[k], surplus);
         s->return_window = k;
@@ -211,6 +219,8 @@ static bool add_report(struct world *w, int i, int window, bool is_time, bool al
         r.want = 0;
     if (w->breakage == BREAK_RETURN_ORDER)
         report_too_early(s, window, &r);
+    if (w->breakage == BREAK_GRANT_PARTS)
+        r.want_min = min_i64(r.want_min, 1);
     bool has_told = w->dcs[s->dc].windows[window].slices[i][s->incarnation].consumed == r.consumed;
     if (!all && r.want == 0 && !retracts && !s->report_soon[window] && !(is_time && !has_told))
         return false;

@@ -36,6 +36,7 @@
 #define LEARN_MS 1500
 #define UNECHOED_MS 2000    /* then little more is put on its way to who does not answer */
 #define REACH_MS 4000       /* who could hear the home for so long has its share */
+#define SHORT_MS 2000       /* after a wish that was not met, units are given to one at a time */
 #define ROUND_TRIP_MS 36    /* without faults, at most: two ways of 10 ms, two steps of 8 ms */
 #define ROWS_PER_SECOND 200 /* at most, from one DC to another about one window */
 #define ROWS_IN_CALM 20     /* the same, while nobody asks for anything */
@@ -59,6 +60,9 @@
     X(BREAK_ECHO_CHAMBER,  "echo-chamber")  /* who asks in vain is always answered at once */    \
     X(BREAK_LATE_GIFT,     "late-gift")     /* a window that is over goes on giving */           \
     X(BREAK_LATE_ASK,      "late-ask")      /* who is short asks only now and then */          \
+    X(BREAK_GRANT_PARTS,   "grant-parts")   /* units are granted that are too few for who waits */ \
+    X(BREAK_HOLD,          "hold")          /* who waits hands nothing back */ \
+    X(BREAK_NO_TURNS,      "no-turns")      /* data centres do the same */                      \
     X(BREAK_FORGET,        "forget")        /* a database that went back is believed */        \
     X(BREAK_HASTE,         "haste")         /* ... or until the first servers have spoken */   \
     X(BREAK_NO_FENCE,      "no-fence")      /* what was said before it went back still counts */
@@ -151,8 +155,10 @@ struct world {
     uint64_t seed;
     struct prng prng;
     enum breakage breakage;
-    bool faults; /* off in the last part of a run, when all must heal */
-    bool strict; /* no refunds, no lost hosts, no changed totals: refusals are exact */
+    bool faults;       /* off in the last part of a run, when all must heal */
+    bool strict;       /* no refunds, no lost hosts, no changed totals: refusals are exact */
+    int64_t last_wish; /* what a consumer asks for in the end, at least */
+    bool is_patient;   /* ... and waits until it gets it */
     int64_t now_ms;
     int64_t calls;
 
@@ -161,6 +167,7 @@ struct world {
     struct dc backups[DCS_MAX];              /* what a database may go back to */
     int64_t backed_up_ms[DCS_MAX];           /* 0: never */
     bool forgets;                            /* databases go back in this run */
+    bool forgot_together;                    /* one did while another had yet to learn */
     int64_t incarnations;                    /* the highest of all data centres */
     int64_t forgot, trusted;                 /* windows that were in doubt, and are not any more */
     int64_t totals[WINDOWS];                 /* to be minted */

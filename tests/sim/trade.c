@@ -12,6 +12,16 @@ struct trade_context trade_time(const struct world *w, int dc, int window)
                                   .incarnation = w->dcs[dc].incarnation};
 }
 
+/* The same, for what is decided about a peer. */
+static struct trade_context time_with(const struct world *w, int dc, int peer, int window)
+{
+    struct trade_context ctx = trade_time(w, dc, window);
+
+    ctx.peer_has_turn = w->breakage != BREAK_NO_TURNS &&
+                        trade_has_turn((size_t)w->dcs_count, (size_t)peer, ctx.now_ms);
+    return ctx;
+}
+
 /* Who has forgotten something asks the others until all have spoken. */
 static bool somebody_doubts(const struct world *w, int window)
 {
@@ -139,7 +149,7 @@ void trade_row_arrives(struct world *w, const struct message *m)
 {
     struct dc_window *here = &w->dcs[m->to].windows[m->window];
     struct trade_peer *q = &here->peers[m->from];
-    const struct trade_context ctx = trade_time(w, m->to, m->window);
+    const struct trade_context ctx = time_with(w, m->to, m->from, m->window);
 
     struct trade_row row = as_heard(w, q, m);
     struct trade_peer before = *q;
@@ -168,9 +178,9 @@ void trade_row_arrives(struct world *w, const struct message *m)
 void trade_left_short(struct world *w, int dc, int window)
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
-    const struct trade_context ctx = trade_time(w, dc, window);
 
     for (int j = 0; j < w->dcs_count; j++) {
+        const struct trade_context ctx = time_with(w, dc, j, window);
         struct trade_peer *q = &here->peers[j];
         int64_t in_transit = trade_in_transit(q);
         if (q->lack == 0)

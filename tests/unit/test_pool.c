@@ -308,6 +308,85 @@ Test(pool, an_idle_holder_gives_back_all_and_a_busy_one_its_part)
     cr_expect(eq(i64, topup(&p, &holder, &r).answer.keep, 90));
 }
 
+/* Two servers hold 17 and 16 of 50, and someone waits for 40 at each. */
+Test(pool, it_grants_what_is_of_use_or_nothing_so_that_somebody_is_served)
+{
+    struct pool p = pool_of(50);
+    struct pool_slice a = {0}, b = {0};
+    (void)topup_want(&p, &a, 17);
+    (void)topup_want(&p, &b, 16);
+
+    struct pool_report waits = wants(&a, 23);
+    waits.want_min = 23;
+    struct pool_topup t = topup(&p, &a, &waits);
+    cr_expect(eq(i64, t.answer.granted, 17), "17 are free, and of no use there");
+    cr_expect(t.answer.state == POOL_DRY);
+    cr_expect(t.news == POOL_NEWS_RECALL);
+
+    struct pool_report also = wants(&b, 24);
+    also.want_min = 24;
+    t = topup(&p, &b, &also);
+    cr_expect(t.answer.state == POOL_DRY);
+    cr_expect(eq(i64, t.answer.keep, 0), "the other one can use them");
+
+    also.returned = 16;
+    also.want = also.want_min = 40;
+    t = topup(&p, &b, &also);
+    cr_expect(eq(i64, t.answer.granted, 16), "33 are free now");
+    cr_expect(t.news == POOL_NEWS_CHANGED);
+    t = topup(&p, &a, &waits);
+    cr_expect(eq(i64, t.answer.granted, 40));
+}
+
+/* All that is left is 33, wherever it is: 40 are refused for good, and nobody is asked for them. */
+Test(pool, a_wish_for_more_than_is_left_recalls_nobody)
+{
+    struct pool p = pool_of(33);
+    struct pool_slice a = {0}, b = {0};
+    (void)topup_want(&p, &a, 16);
+
+    struct pool_report hopeless = wants(&b, 40);
+    hopeless.want_min = 40;
+    struct pool_topup t = topup(&p, &b, &hopeless);
+    cr_expect(eq(i64, t.answer.left, 33));
+    cr_expect(t.news == POOL_NO_NEWS);
+    cr_expect(eq(i64, p.wanted, 0));
+    cr_expect(eq(i64, topup_want(&p, &b, 1).answer.granted, 1));
+}
+
+Test(pool, what_comes_together_for_who_waits_is_not_for_stock)
+{
+    struct pool p = pool_of(50);
+    struct pool_slice waiting = {0}, idle = {0};
+    (void)topup_want(&p, &idle, 20);
+
+    struct pool_report r = wants(&waiting, 40);
+    r.want_min = 40;
+    (void)topup(&p, &waiting, &r);
+    struct pool_report stock = wants(&idle, 1);
+    struct pool_topup t = topup(&p, &idle, &stock);
+    cr_expect(eq(i64, t.answer.granted, 20), "30 are free");
+    cr_expect(t.answer.state == POOL_DRY);
+    stock.want_min = 1;
+    t = topup(&p, &idle, &stock);
+    cr_expect(gt(i64, t.answer.granted, 20), "somebody waits there, too");
+}
+
+Test(pool, who_waits_in_vain_and_is_alone_keeps_what_it_has)
+{
+    struct pool p = pool_of(50);
+    struct pool_slice holder = {0}, waiting = {0};
+    (void)topup_want(&p, &holder, 20);
+    (void)topup_want(&p, &waiting, 25);
+
+    struct pool_report r = wants(&waiting, 15);
+    r.want_min = 15;
+    struct pool_topup t = topup(&p, &waiting, &r);
+    cr_expect(t.answer.state == POOL_DRY);
+    cr_expect(eq(i64, t.answer.keep, UNITS_MAX));
+    cr_expect(eq(i64, t.answer.left, 25));
+}
+
 Test(pool, recalls_are_not_repeated_at_once)
 {
     struct pool p = pool_of(10);

@@ -139,6 +139,52 @@ Test(slice, what_consumers_wait_for_is_no_surplus)
     cr_expect(eq(i64, slice_surplus(&s, 5), 0));
 }
 
+Test(slice, unless_the_pool_has_nothing_for_them_then_it_may_serve_others)
+{
+    struct slice s = held(10);
+
+    s.keep = 3;
+    s.short_of = 2;
+    s.state = POOL_DRY;
+    cr_expect(eq(i64, slice_surplus(&s, 5), 2));
+    slice_news(&s);
+    cr_expect(eq(i64, slice_surplus(&s, 5), 0));
+}
+
+/* The watch may have had news between the pool's answer and then. */
+Test(slice, when_nobody_waits_any_more_the_pool_must_hear_it_once)
+{
+    struct slice s = held(10);
+    struct slot slot = {.granted = 10};
+    const struct pool_answer dry = {
+        .granted = 10, .keep = UNITS_MAX, .state = POOL_DRY, .left = 50};
+
+    s.short_of = s.short_min = 30;
+    (void)slice_report(&s, &slot, 4000);
+    (void)slice_apply(&s, &slot, &dry);
+    slice_news(&s);
+    cr_expect(not(slice_must_retract(&s)));
+    s.short_of = s.short_min = 0;
+    cr_expect(slice_must_retract(&s));
+    (void)slice_report(&s, &slot, 4000);
+    (void)slice_apply(&s, &slot, &dry);
+    cr_expect(not(slice_must_retract(&s)));
+}
+
+Test(slice, the_pool_hears_how_few_units_are_of_use)
+{
+    struct slice s = held(10);
+    struct slot slot = {.granted = 10};
+
+    s.short_of = 70;
+    s.short_min = 30;
+    cr_expect(eq(i64, slice_report(&s, &slot, 4000).want, 70));
+    cr_expect(eq(i64, slice_report(&s, &slot, 4000).want_min, 30));
+    s.short_of = 0;
+    cr_expect(eq(i64, slice_report(&s, &slot, 4000).want, 0));
+    cr_expect(eq(i64, slice_report(&s, &slot, 4000).want_min, 0));
+}
+
 Test(rate, is_unknown_until_demand_was_watched_for_a_second)
 {
     struct rate r = {0};

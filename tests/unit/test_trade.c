@@ -453,6 +453,66 @@ Test(trade, gives_what_it_can_spare)
     }
 }
 
+static const struct {
+    const char *name; /* reads as a claim */
+    bool has_turn;
+    int64_t free, wanted;
+    struct trade_row row;
+    int64_t given;
+} turns[] = {
+    {"what is of no use here goes to the one whose turn it is",
+     true,
+     17,
+     23,
+     {.want = 23, .lack = 23, .version = 1},
+     17},
+    {"and no more than it asks for", true, 17, 23, {.want = 6, .lack = 6, .version = 1}, 6},
+    {"and to no other: two that both lack units would divide them again",
+     false,
+     17,
+     23,
+     {.want = 23, .lack = 23, .version = 1},
+     0},
+    {"who would only like to have more waits", true, 17, 23, {.want = 23, .version = 1}, 0},
+    {"where nothing is free there is nothing",
+     true,
+     0,
+     40,
+     {.want = 5, .lack = 5, .version = 1},
+     0},
+};
+
+Test(trade, of_those_who_all_lack_units_one_has_its_turn)
+{
+    for (size_t i = 0; i < COUNT(turns); i++) {
+        struct pool p = pool_with_free(1000, turns[i].free);
+        struct trade_peer q = {0};
+        struct trade_context ctx = long_before_the_end;
+
+        p.wanted = turns[i].wanted;
+        ctx.peer_has_turn = turns[i].has_turn;
+        struct trade_result t = trade_receive(&p, &q, &turns[i].row, &ctx);
+        cr_expect(t.given == turns[i].given, "%s: %lld", turns[i].name, (long long)t.given);
+    }
+}
+
+Test(trade, at_each_moment_one_has_its_turn_and_each_often)
+{
+    int turns_of[DCS] = {0};
+
+    for (int64_t at_ms = NOW_MS; at_ms < NOW_MS + 300000; at_ms += 500) {
+        int having = 0;
+
+        for (size_t i = 0; i < DCS; i++) {
+            having += trade_has_turn(DCS, i, at_ms);
+            turns_of[i] += trade_has_turn(DCS, i, at_ms);
+        }
+        cr_assert(having == 1);
+    }
+    for (size_t i = 0; i < DCS; i++)
+        cr_expect(turns_of[i] > 100, "%d of 600", turns_of[i]);
+}
+
 /* ---- what is on its way already */
 
 static const struct {
@@ -535,7 +595,7 @@ Test(trade, a_donor_is_not_drained_by_one_who_is_cut_off_one_way)
 
     for (int i = 1; i <= 100; i++) {
         const struct trade_row row = {.want = 40, .lack = 30, .version = i};
-        const struct trade_context ctx = {NOW_MS + i * TRADE_ASK_AGAIN_MS, 3600000, 0};
+        const struct trade_context ctx = {NOW_MS + i * TRADE_ASK_AGAIN_MS, 3600000, 0, false};
         struct trade_result t = trade_receive(&p, &q, &row, &ctx);
 
         p = t.pool;
@@ -593,7 +653,7 @@ Test(trade, little_is_put_on_its_way_to_who_does_not_answer)
     for (size_t i = 0; i < COUNT(bounds); i++) {
         struct pool p = pool_of(bounds[i].total, true);
         struct trade_peer q = {0};
-        const struct trade_context ctx = {NOW_MS + bounds[i].ago_ms, 3600000, 0};
+        const struct trade_context ctx = {NOW_MS + bounds[i].ago_ms, 3600000, 0, false};
 
         trade_send(&p, &q, bounds[i].sent, NOW_MS);
         q.echoed = bounds[i].echoed;
@@ -611,7 +671,7 @@ Test(trade, the_time_without_an_echo_counts_from_the_oldest_units_under_way)
     trade_send(&p, &q, 10, NOW_MS + 500);
     cr_expect(eq(i64, q.unechoed_since_ms, NOW_MS));
 
-    const struct trade_context ctx = {NOW_MS + 900, 3600000, 0};
+    const struct trade_context ctx = {NOW_MS + 900, 3600000, 0, false};
     struct trade_result t = trade_receive(&p, &q, &(struct trade_row){.received = 5}, &ctx);
     cr_expect(eq(i64, t.peer.unechoed_since_ms, NOW_MS + 900));
     t = trade_receive(&t.pool, &t.peer, &(struct trade_row){.received = 4, .version = 9}, &ctx);
@@ -801,7 +861,7 @@ Test(trade, near_the_end_all_is_given_that_nobody_here_needs)
 {
     for (size_t i = 0; i < COUNT(ends); i++) {
         struct pool p = pool_with_free(1000, 50);
-        const struct trade_context ctx = {NOW_MS, ends[i].ends_in_ms, 0};
+        const struct trade_context ctx = {NOW_MS, ends[i].ends_in_ms, 0, false};
         const struct trade_row row = {.want = 50, .version = 1};
 
         p.rate_milli = ends[i].rate_milli;
@@ -813,7 +873,7 @@ Test(trade, near_the_end_all_is_given_that_nobody_here_needs)
 Test(trade, units_for_a_window_that_is_over_are_booked)
 {
     struct pool p = pool_of(0, false);
-    const struct trade_context over = {NOW_MS, 0, 0};
+    const struct trade_context over = {.now_ms = NOW_MS};
     const struct trade_row row = {
         .sent = 30, .want = 5, .lack = 5, .burn = 5, .spent = 7, .version = 1};
 
@@ -1061,7 +1121,7 @@ Test(trade, of_a_new_window_only_the_home_is_asked_until_it_was_heard_or_is_sile
 {
     struct pool p = pool_of(0, false);
     struct trade_peer peers[] = {{.free = 100, .version = 3}, {0}};
-    const struct trade_context later = {NOW_MS + 1000, 3600000, 0};
+    const struct trade_context later = {NOW_MS + 1000, 3600000, 0, false};
     struct trade_ask ask[2];
 
     p.requested = p.requested_max = 1000;
@@ -1083,7 +1143,7 @@ Test(trade, who_does_not_answer_is_asked_as_before_and_the_others_as_if_it_were_
 {
     struct pool p = pool_of(100, false);
     struct trade_peer peers[] = {{.free = 300}, {.free = 10}, {.free = 10}};
-    const struct trade_context later = {NOW_MS + 1000, 3600000, 0};
+    const struct trade_context later = {NOW_MS + 1000, 3600000, 0, false};
     struct trade_ask ask[3];
 
     p.requested = p.requested_max = 1000;
