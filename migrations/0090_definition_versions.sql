@@ -28,6 +28,9 @@ COMMENT ON COLUMN local.pool.definition IS
 COMMENT ON COLUMN local.pool.heard_definition IS
     'The newest version that another data centre has heard of; the largest number: it did not say'
     ' which. Not above definition, a heard_max above requested_max is history.';
+COMMENT ON COLUMN local.pool.heard_max IS
+    'The largest total that another data centre has heard of. Above requested_max, and with a newer'
+    ' definition heard of than the own, that is on its way here.';
 
 CREATE TRIGGER pool_definitions_only_grow BEFORE UPDATE ON local.pool
     FOR EACH ROW WHEN (

@@ -293,6 +293,8 @@ static void decide(struct pool_topup *t, const struct pool_report *r,
         go_dry(t, r, ctx);
         return;
     }
+    if (r->want_min == 0)
+        units = min_i64(units, pool_free(&t->pool) - t->pool.wanted);
     t->answer.state = POOL_OPEN;
     grant(&t->pool, &t->slice, units);
 }

@@ -73,7 +73,7 @@ struct pool_report {
 /* clang-format off */
 #define POOL_STATES(X)                                                                          \
     X(POOL_OPEN,    "open")    /* units were granted, or none were wanted */                     \
-    X(POOL_DRY,     "dry")     /* nothing free here now; others still hold some: `left` */       \
+    X(POOL_DRY,     "dry")     /* nothing free here now, or too little; but there is more: `left` */ \
     X(POOL_USED_UP, "used_up") /* every unit is spent */                                         \
     X(POOL_PAUSED,  "paused")                                                                   \
     X(POOL_CLOSED,  "closed")  /* over: hand back everything */                                  \

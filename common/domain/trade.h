@@ -48,7 +48,7 @@ struct trade_context {
     int64_t now_ms;      /* any real clock that the data centre's services share */
     int64_t ends_in_ms;  /* the window; 0: it is over, and nothing is asked for or given */
     int64_t incarnation; /* of this DC (learn.h) */
-    bool peer_has_turn;  /* the peer that the decision is about: see trade_has_turn() */
+    bool peer_has_turn;  /* whose row this is: see trade_has_turn() */
 };
 
 /* What DC i tells DC j. */
@@ -125,7 +125,8 @@ struct trade_result trade_receive(const struct pool *p, const struct trade_peer 
  * second lots are drawn, everywhere the same ones: `place` is among the names of
  * all `count` DCs, this one included.  Turns in order would let clocks that are
  * apart by a turn hand units on for ever, and keep step with clients that ask
- * again each second; so clocks that disagree cost time alone.
+ * again each second; so clocks that disagree cost time alone.  Only in answer to
+ * a row: what is of no use here may be of use to others if the peer is cut off.
  */
 bool trade_has_turn(size_t count, size_t place, int64_t now_ms);
 

@@ -125,7 +125,8 @@ static enum trade_outcome receive(struct work *w, const struct told_row *told, s
         return OUTCOME_ABSURD;
 
     /* Units for a window that is over are booked, and nothing more is given away from it. */
-    const struct trade_context ctx = trading_context_with(p, w->batch->peers, w->batch->from);
+    struct trade_context ctx = trading_context(p);
+    ctx.peer_has_turn = peers_has_turn(w->batch->peers, w->batch->from, p->now_ms);
     const struct pool before = p->pool;
     struct trade_result t = trade_receive(&p->pool, &q->row, &told->row, &ctx);
     if (t.verdict == TRADE_FORGOTTEN)

@@ -11,15 +11,6 @@ struct trade_context trading_context(const struct store_pool *p)
     };
 }
 
-struct trade_context trading_context_with(const struct store_pool *p, const struct peers *peers,
-                                          size_t index)
-{
-    struct trade_context ctx = trading_context(p);
-
-    ctx.peer_has_turn = peers_has_turn(peers, index, p->now_ms);
-    return ctx;
-}
-
 static void note_told(struct store_pool *p, struct store_peer *q)
 {
     /* Saving the pool makes the row that is told newer than all before. */
@@ -91,8 +82,9 @@ void trading_send_home(struct store_pool *p, const struct peers *peers)
 
 void trading_give(struct store_pool *p, const struct peers *peers)
 {
+    const struct trade_context ctx = trading_context(p);
+
     for (size_t j = 0; j < peers->count; j++) {
-        const struct trade_context ctx = trading_context_with(p, peers, j);
         struct store_peer *q = &p->peers[j];
 
         if (q->row.lack > 0 && trade_give(&p->pool, &q->row, &ctx) > 0)

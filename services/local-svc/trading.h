@@ -44,7 +44,3 @@ bool trading_is_answered(struct store_pool *p, const struct peers *peers);
 
 /* For decisions on this pool.  One that is closing is over, whatever the clock says. */
 struct trade_context trading_context(const struct store_pool *p);
-
-/* The same, for those on the index-th other data centre. */
-struct trade_context trading_context_with(const struct store_pool *p, const struct peers *peers,
-                                          size_t index);

@@ -30,6 +30,13 @@ enum upkeep_phase upkeep_phase(const struct window *w, bool current, int64_t now
     return !w->entry && now_ms < w->prefetch_ms ? UPKEEP_AHEAD : UPKEEP_LIVE;
 }
 
+bool upkeep_may_ask(const struct window *w, const struct pool_report *r, int64_t now_ms)
+{
+    const bool is_for_less = r->want_min > 0 && r->want_min < w->vain_min;
+
+    return r->want > 0 && (now_ms >= w->ask_ms || is_for_less);
+}
+
 static bool is_reported(const struct window *w)
 {
     const struct slot_counts counts = slot_counts(&w->entry->slot);
@@ -155,12 +162,6 @@ static void note_wish(struct window *w, const struct waiting_wish *wish)
     w->slice.short_min = max_i64(wish->least - rest, 0);
 }
 
-/* After an ask in vain only one for less, for a while; a report that goes out anyway says all. */
-static bool may_ask(const struct window *w, const struct pool_report *r, int64_t now_ms)
-{
-    return r->want > 0 && (now_ms >= w->ask_ms || r->want_min < w->vain_min);
-}
-
 static bool look_live(struct upkeep *u, struct window *w, const struct waiting_wish *wish,
                       int64_t now_ms, struct topup_item *ret)
 {
@@ -174,7 +175,8 @@ static bool look_live(struct upkeep *u, struct window *w, const struct waiting_w
     if (slice_must_retract(&w->slice))
         atomic_store(&w->report, true);
     ret->report = slice_report(&w->slice, window_slot(w), rate_milli(&w->rate, now_ms));
-    const bool asks = may_ask(w, &ret->report, now_ms);
+    /* If not, a report that goes out anyway says what is wanted, too. */
+    const bool asks = upkeep_may_ask(w, &ret->report, now_ms);
     if (asks && !has_entry(u, w, now_ms))
         return false;
     return w->entry && (must_report(u, w, UPKEEP_LIVE, now_ms) || asks);
@@ -304,7 +306,7 @@ static void take_end(const struct upkeep *u, struct window *w, const struct topu
 /* Nothing came of an ask: the next one later, and later each time. */
 static void back_off(struct window *w, const struct pool_report *said, int64_t now_ms)
 {
-    w->vain_min = said->want_min;
+    w->vain_min = said->want_min > 0 ? said->want_min : UNITS_MAX; /* for stock: others may */
     w->backoff_ms = min_i64(max_i64(2 * w->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
     w->ask_ms = now_ms + w->backoff_ms;
 }

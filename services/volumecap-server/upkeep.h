@@ -46,6 +46,9 @@ enum upkeep_phase { UPKEEP_LIVE, UPKEEP_AHEAD, UPKEEP_OVER };
 /* Pure.  `current`: it is the one that clients spend from. */
 enum upkeep_phase upkeep_phase(const struct window *w, bool current, int64_t now_ms);
 
+/* Pure.  After an ask in vain nobody asks for a while but who waits for less. */
+bool upkeep_may_ask(const struct window *w, const struct pool_report *r, int64_t now_ms);
+
 /*
  * Pure: nothing that was spent or given back is unknown to the pool, and no more can be, unless
  * its database goes back.

@@ -66,7 +66,7 @@ struct window {
     int64_t reported_ms;
     int64_t prefetch_ms; /* from when a window ahead is asked for */
     int64_t ask_ms;      /* not before, after an answer that brought nothing */
-    int64_t vain_min;    /* pool_report.want_min of that ask: fewer may be asked for before */
+    int64_t vain_min;    /* pool_report.want_min of that ask: who waits for less may ask before */
     int64_t backoff_ms;
     int64_t aside_ms; /* not before: local-svc cannot digest what is said of it */
     int64_t aside_for_ms;

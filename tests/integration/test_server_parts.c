@@ -564,26 +564,29 @@ Test(table, units_that_were_returned_count_as_left)
     close_table(&t);
 }
 
-/* Ten units were spent, and forty more were asked for in vain a moment ago. */
-Test(table, after_an_ask_in_vain_less_may_be_asked_for_and_as_much_later)
-{
-    struct table t;
-    struct topup_item item;
-    const struct topup_answer ten = {.pool = {.granted = 10, .keep = UNITS_MAX, .left = 50}};
-    const struct spend_ask all = {.cap = "ad", .amount = 10};
+static const struct {
+    const char *name; /* reads as a claim */
+    int64_t vain_min; /* the ask in vain, which lasts until 1000 */
+    struct pool_report report;
+    int64_t now_ms;
+    bool may;
+} asks[] = {
+    {"who waits for as much waits", 40, {.want = 40, .want_min = 40}, 999, false},
+    {"and asks again later", 40, {.want = 40, .want_min = 40}, 1000, true},
+    {"who waits for less asks at once", 40, {.want = 41, .want_min = 1}, 30, true},
+    {"but not for stock", 40, {.want = 1}, 30, false},
+    {"an ask for stock holds up nobody who waits", UNITS_MAX, {.want = 9, .want_min = 9}, 30, true},
+    {"who wants nothing does not ask", 0, {.want = 0}, 2000, false},
+};
 
-    open_table(&t);
-    struct window *w = an_open_window(&t);
-    answer(&t, w, &ten, 10, 20);
-    cr_assert(spend_consume(&t.spender, &all, false, 21).verdict == SLICE_GRANTED);
-    w->reported = slot_counts(&w->entry->slot);
-    w->ask_ms = 1000;
-    w->vain_min = 0;
-    cr_assert_not(upkeep_visit(&t.upkeep, w, 30, &item));
-    w->vain_min = 40;
-    cr_assert(upkeep_visit(&t.upkeep, w, 31, &item));
-    cr_assert(item.report.want == 1 && item.report.want_min == 0);
-    close_table(&t);
+Test(table, after_an_ask_in_vain_nobody_asks_for_a_while_but_who_waits_for_less)
+{
+    for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+        const struct window w = {.ask_ms = 1000, .vain_min = asks[i].vain_min};
+
+        cr_expect_eq(upkeep_may_ask(&w, &asks[i].report, asks[i].now_ms), asks[i].may, "%s",
+                     asks[i].name);
+    }
 }
 
 /* ---- what is remembered of a window that is over */

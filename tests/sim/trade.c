@@ -12,7 +12,7 @@ struct trade_context trade_time(const struct world *w, int dc, int window)
                                   .incarnation = w->dcs[dc].incarnation};
 }
 
-/* The same, for what is decided about a peer. */
+/* The same, for what is decided about a peer's row. */
 static struct trade_context time_with(const struct world *w, int dc, int peer, int window)
 {
     struct trade_context ctx = trade_time(w, dc, window);
@@ -178,9 +178,9 @@ void trade_row_arrives(struct world *w, const struct message *m)
 void trade_left_short(struct world *w, int dc, int window)
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
+    const struct trade_context ctx = trade_time(w, dc, window);
 
     for (int j = 0; j < w->dcs_count; j++) {
-        const struct trade_context ctx = time_with(w, dc, j, window);
         struct trade_peer *q = &here->peers[j];
         int64_t in_transit = trade_in_transit(q);
         if (q->lack == 0)

@@ -372,6 +372,16 @@ Test(pool, what_comes_together_for_who_waits_is_not_for_stock)
     cr_expect(gt(i64, t.answer.granted, 20), "somebody waits there, too");
 }
 
+Test(pool, stock_is_cut_from_what_is_left_when_those_who_wait_have_theirs)
+{
+    struct pool p = pool_of(1000);
+    struct pool_slice s = {0};
+    const struct pool_report stock = wants(&s, 1);
+
+    p.wanted = 997;
+    cr_expect(eq(i64, pool_topup(&p, &s, &stock, &one_server).answer.granted, 3));
+}
+
 Test(pool, who_waits_in_vain_and_is_alone_keeps_what_it_has)
 {
     struct pool p = pool_of(50);
