@@ -444,17 +444,15 @@ bool trade_is_needed(const struct pool *p, const struct trade_context *ctx)
     return ctx->ends_in_ms > 0 && !p->in_doubt && (needs(p, ctx).want > 0 || pool_pending(p) > 0);
 }
 
-/* If nobody can spare any, of those who have most: it may be too little for them. */
 static struct trade_ask part_for(const struct trade_peer *q, const struct trade_ask *all,
                                  const struct crowd *among, const struct trade_context *ctx)
 {
-    int64_t spare = among->spare > 0 ? spare_there(q, ctx) : min_i64(q->free, RATE_MAX);
-    int64_t spares = among->spare > 0 ? among->spare : among->free;
+    int64_t spare = spare_there(q, ctx);
     int64_t burn = part_of(all->burn, min_i64(q->free, RATE_MAX), among->free, among->count);
 
     return (struct trade_ask){
-        .want = min_i64(part_of(all->want, spare, spares, among->count) + burn, UNITS_MAX),
-        .lack = min_i64(part_of(all->lack, spare, spares, among->count) + burn, UNITS_MAX),
+        .want = min_i64(part_of(all->want, spare, among->spare, among->count) + burn, UNITS_MAX),
+        .lack = min_i64(part_of(all->lack, spare, among->spare, among->count) + burn, UNITS_MAX),
         .burn = burn,
     };
 }

@@ -1295,21 +1295,6 @@ Test(trade, no_unit_goes_to_and_fro_for_ever)
     }
 }
 
-/* They need all of it themselves; but it may be too little for them. */
-Test(trade, if_nobody_can_spare_any_those_who_have_most_are_asked)
-{
-    struct pool p = pool_with_free(100, 0);
-    struct trade_ask ret[2];
-    const struct trade_peer peers[] = {{.free = 30, .rate_milli = 1000000, .version = 1},
-                                       {.free = 0, .rate_milli = 1000000, .version = 1}};
-
-    p.requested = p.requested_max = 200;
-    p.wanted = 40;
-    trade_plan(&p, peers, 2, NOT_AWAY, &long_before_the_end, ret);
-    cr_expect(eq(i64, ret[0].lack, 40));
-    cr_expect(eq(i64, ret[1].lack, 0));
-}
-
 Test(trade, if_nothing_is_known_of_anyone_all_are_asked_evenly)
 {
     struct pool p = pool_of(100, false);
