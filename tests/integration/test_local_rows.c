@@ -464,17 +464,23 @@ static void expect_used_up_everywhere(struct world *w, struct holder *holders, c
     }
 }
 
+/* It was 1000, which the home alone has heard of; all of the 100 that it is now is spent. */
+static void spend_a_lowered_total(struct world *w, struct holder *holders)
+{
+    start(w, 2);
+    hear_of(w, 0, "ad", 1, 1, 1000);
+    hear_of(w, 0, "ad", 2, 2, 100);
+    hear_of(w, 1, "ad", 1, 2, 100);
+    settle(w);
+    cr_assert_eq(spend_all(w, holders, 2, "ad", 1000), 100);
+}
+
 Test(local_rows, who_first_hears_of_a_cap_after_its_total_was_lowered_knows_when_it_is_used_up)
 {
     auto_world struct world w;
     struct holder holders[2] = {{.dc = 0}, {.dc = 1}};
 
-    start(&w, 2);
-    hear_of(&w, 0, "ad", 1, 1, 1000);
-    hear_of(&w, 0, "ad", 2, 2, 100);
-    hear_of(&w, 1, "ad", 1, 2, 100);
-    settle(&w);
-    cr_expect_eq(spend_all(&w, holders, 2, "ad", 1000), 100);
+    spend_a_lowered_total(&w, holders);
     expect_used_up_everywhere(&w, holders, "ad");
     expect_clean_audits(&w);
 }
@@ -494,13 +500,7 @@ Test(local_rows, a_raise_that_only_others_have_heard_of_is_not_used_up)
     auto_world struct world w;
     struct holder holders[2] = {{.dc = 0}, {.dc = 1}};
 
-    start(&w, 2);
-    hear_of(&w, 0, "ad", 1, 1, 1000);
-    hear_of(&w, 0, "ad", 2, 2, 100);
-    hear_of(&w, 1, "ad", 1, 2, 100);
-    settle(&w);
-    cr_assert_eq(spend_all(&w, holders, 2, "ad", 1000), 100);
-
+    spend_a_lowered_total(&w, holders);
     hear_of(&w, 0, "ad", 3, 3, 2000);
     settle(&w);
     spend_what_comes(&w, &holders[1], "ad");
