@@ -73,7 +73,7 @@ struct pool_report {
 /* clang-format off */
 #define POOL_STATES(X)                                                                          \
     X(POOL_OPEN,    "open")    /* units were granted, or none were wanted */                     \
-    X(POOL_DRY,     "dry")     /* nothing free here now, or too little; but there is more: `left` */ \
+    X(POOL_DRY,     "dry")     /* nothing free here, or too little; there is more: `left` */   \
     X(POOL_USED_UP, "used_up") /* every unit is spent */                                         \
     X(POOL_PAUSED,  "paused")                                                                   \
     X(POOL_CLOSED,  "closed")  /* over: hand back everything */                                  \
@@ -158,9 +158,10 @@ int64_t pool_slice_size(const struct pool *p, const struct pool_context *ctx, in
  * Applies a report (the maximum of each counter), then decides the grant.
  * Grants only if the server knows of all that it was granted before, so that a
  * lost answer is repeated and never doubled; and as much as is of use there, or
- * nothing, so that no two servers each hold a part of what either waits for.  A report that
- * contradicts itself or the pool changes nothing but slice.frozen.  One that knows of more grants
- * than the pool is refused (is_forgotten), or, in doubt, believed.
+ * nothing, so that no two servers each hold a part of what either waits for.
+ * A report that contradicts itself or the pool changes nothing but slice.frozen.
+ * One that knows of more grants than the pool is refused (is_forgotten), or, in
+ * doubt, believed.
  */
 struct pool_topup pool_topup(const struct pool *p, const struct pool_slice *s,
                              const struct pool_report *r, const struct pool_context *ctx);
