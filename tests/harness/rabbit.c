@@ -22,6 +22,7 @@
 #define START_MS 300000
 #define STOP_MS 60000
 #define CTL_MS 120000
+#define CTL_TRIES 3
 #define ENV_COUNT 13
 #define ENV_SIZE 256
 #define ARGS_MAX 10
@@ -393,12 +394,32 @@ void rabbit_restart(struct rabbit *r)
 
 /* ---- its command-line tool */
 
+/* It joins the broker as a node of its own, which fails now and then on a busy machine. */
+static bool run_ctl(const struct rabbit *r, const char *const *argv, const char *log)
+{
+    int status = -1;
+
+    for (int i = 0; i < CTL_TRIES && status != 0; i++) {
+        auto_proc struct proc *p = proc_start(
+            &(struct proc_options){.argv = argv, .env = r->env, .log = log, .user = RABBIT_USER});
+        if (!proc_wait(p, CTL_MS, &status))
+            return false;
+    }
+    return status == 0;
+}
+
+static _Noreturn void ctl_failed(const char *what, const char *log)
+{
+    auto_free char *tail = file_tail(log);
+
+    harness_fail("rabbitmqctl cannot %s:\n%s", what, tail ? tail : "");
+}
+
 bool rabbit_ctl(struct rabbit *r, const char *log, ...)
 {
     const char *argv[ARGS_MAX] = {RABBIT_BIN "/rabbitmqctl", "-q", "-n",
                                   r->settings[1] + strlen("RABBITMQ_NODENAME=")};
     size_t count = 4;
-    int status = 0;
     va_list args;
 
     va_start(args, log);
@@ -406,21 +427,19 @@ bool rabbit_ctl(struct rabbit *r, const char *log, ...)
         count++;
     va_end(args);
     argv[count] = NULL;
-    auto_proc struct proc *p = proc_start(&(struct proc_options){
-        .argv = argv, .env = r->env, .log = log ? log : r->output, .user = RABBIT_USER});
-    return proc_wait(p, CTL_MS, &status) && status == 0;
+    return run_ctl(r, argv, log ? log : r->output);
 }
 
 void rabbit_alarm(struct rabbit *r, bool on)
 {
     if (!rabbit_ctl(r, NULL, "set_vm_memory_high_watermark", on ? "0" : "0.9", NULL))
-        harness_fail("rabbitmqctl cannot set the memory alarm; see %s", r->output);
+        ctl_failed("set the memory alarm", r->output);
 }
 
 void rabbit_purge(struct rabbit *r, const char *queue)
 {
     if (!rabbit_ctl(r, NULL, "purge_queue", queue, NULL))
-        harness_fail("rabbitmqctl cannot purge %s; see %s", queue, r->output);
+        ctl_failed("purge the queue", r->output);
 }
 
 int64_t rabbit_messages(struct rabbit *r, const char *queue)
@@ -430,11 +449,11 @@ int64_t rabbit_messages(struct rabbit *r, const char *queue)
 
     (void)snprintf(path, sizeof(path), "%s/queues", r->folder);
     (void)unlink(path);
-    FILE *f = rabbit_ctl(r, path, "list_queues", "--no-table-headers", "name", "messages", NULL)
-                  ? fopen(path, "re")
-                  : NULL;
+    if (!rabbit_ctl(r, path, "list_queues", "--no-table-headers", "name", "messages", NULL))
+        ctl_failed("list queues", path);
+    FILE *f = fopen(path, "re");
     if (!f)
-        harness_fail("rabbitmqctl cannot list queues; see %s", r->output);
+        harness_fail("cannot read %s", path);
     while (fgets(line, sizeof(line), f))
         if (sscanf(line, "%255s %lld", name, &count) == 2 && strcmp(name, queue) == 0)
             found = count;
