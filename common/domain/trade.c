@@ -489,11 +489,9 @@ void trade_note_ask(struct trade_peer *q, const struct trade_ask *ask, int64_t n
         q->unanswered_since_ms = now_ms;
 }
 
-/* More than before, or that nobody lacks anything any more: so that others need not hand back. */
-static bool asks_anew(const struct trade_ask *told, const struct trade_ask *now)
+static bool asks_more(const struct trade_ask *told, const struct trade_ask *now)
 {
-    return now->want > told->want || now->lack > told->lack || now->burn > told->burn ||
-           (told->lack > 0 && now->lack == 0);
+    return now->want > told->want || now->lack > told->lack || now->burn > told->burn;
 }
 
 /* So much more that it must not wait: it cannot double often. */
@@ -503,11 +501,26 @@ static bool asks_much_more(const struct trade_ask *told, const struct trade_ask 
            (told->want == 0 && now->want > 0) || (told->lack == 0 && now->lack > 0);
 }
 
-bool trade_is_to_be_told(const struct trade_ask *told, const struct trade_ask *now, int64_t ago_ms)
+/*
+ * Whoever was heard since knows the wish, and gives as soon as it can.  If nothing was heard, the
+ * words were lost, or the answer was, or both are slow: then the more often the less it helps.
+ */
+int64_t trade_ask_again_ms(const struct trade_peer *q, int64_t now_ms)
+{
+    if (q->unanswered_since_ms == 0)
+        return TRADE_ASK_AGAIN_MAX_MS;
+    return min_i64(max_i64(now_ms - q->unanswered_since_ms, TRADE_ASK_AGAIN_MS),
+                   TRADE_ASK_AGAIN_MAX_MS);
+}
+
+bool trade_is_to_be_told(const struct trade_ask *told, const struct trade_ask *now, int64_t ago_ms,
+                         int64_t again_ms)
 {
     if (trade_is_within(ago_ms, TRADE_TELL_EVERY_MS))
         return asks_much_more(told, now);
-    return asks_anew(told, now) || (now->want > 0 && !trade_is_within(ago_ms, TRADE_ASK_AGAIN_MS));
+    if (asks_more(told, now))
+        return true;
+    return (now->want > 0 || told->lack > 0) && !trade_is_within(ago_ms, again_ms);
 }
 
 int64_t trade_share(int64_t total, size_t count, size_t index)

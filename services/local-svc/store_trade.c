@@ -305,7 +305,7 @@ struct again_tx {
     size_t count;
 };
 
-/* Without a lock: they are only where to look. */
+/* As trade_ask_again_ms() says.  Without a lock: they are only where to look. */
 static bool find_asking(struct db_conn *c, struct again_tx *tx, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -316,13 +316,16 @@ static bool find_asking(struct db_conn *c, struct again_tx *tx, struct err *e)
     const struct db_param peers = {.type = DB_TEXTS, .count = tx->peers->count, .texts = names};
     if (!db_query(c,
                   "SELECT DISTINCT cap, calendar.to_ms(starts_at) AS starts_at_ms"
-                  "  FROM local.peer_row"
+                  "  FROM local.peer_row, calendar.to_ms(clock_timestamp()) AS now_ms"
                   " WHERE (asked_want > 0 OR asked_lack > 0 OR asked_burn > 0)"
-                  "   AND told_at_ms NOT BETWEEN calendar.to_ms(clock_timestamp()) - $1 + 1"
-                  "                          AND calendar.to_ms(clock_timestamp())"
-                  "   AND peer = ANY ($2)"
-                  " ORDER BY cap, starts_at_ms LIMIT $3",
-                  DB_ARGS(db_i64(TRADE_ASK_AGAIN_MS), peers, db_i64(TRADE_POOLS_MAX)), &rows, e))
+                  "   AND told_at_ms NOT BETWEEN now_ms + 1 - CASE WHEN unanswered_since_ms = 0"
+                  "       THEN $2 ELSE least(greatest(now_ms - unanswered_since_ms, $1), $2) END"
+                  "       AND now_ms"
+                  "   AND peer = ANY ($3)"
+                  " ORDER BY cap, starts_at_ms LIMIT $4",
+                  DB_ARGS(db_i64(TRADE_ASK_AGAIN_MS), db_i64(TRADE_ASK_AGAIN_MAX_MS), peers,
+                          db_i64(TRADE_POOLS_MAX)),
+                  &rows, e))
         return false;
     tx->count = (size_t)db_count(rows);
     for (size_t i = 0; i < tx->count; i++) {

@@ -95,12 +95,13 @@ void trading_give(struct store_pool *p, const struct peers *peers)
 static void ask(struct store_pool *p, struct store_peer *q, const struct trade_ask *now,
                 bool is_answered)
 {
-    int64_t told_ago_ms = p->now_ms - q->told_at_ms;
-
     if (!is_answered && !q->is_to_be_told) {
-        if (trade_is_to_be_told(&q->asked, now, told_ago_ms))
+        int64_t ago_ms = p->now_ms - q->told_at_ms;
+        int64_t again_ms = trade_ask_again_ms(&q->row, p->now_ms);
+
+        if (trade_is_to_be_told(&q->asked, now, ago_ms, again_ms))
             tell(p, q);
-        else if (trade_is_within(told_ago_ms, TRADE_TELL_EVERY_MS))
+        else if (trade_is_within(ago_ms, again_ms))
             return; /* What was told stays as it was: it is looked at again. */
     }
     if (is_answered)

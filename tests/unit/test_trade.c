@@ -1179,7 +1179,7 @@ Test(trade, who_is_asked_for_nothing_owes_no_answer)
 static const struct {
     const char *name; /* reads as a claim */
     struct trade_ask told, now;
-    int64_t ago_ms;
+    int64_t ago_ms; /* of 600, after which it would be told again */
     bool is_told;
 } tellings[] = {
     {"a first ask is told at once, whatever was told just now", {0}, {.want = 1}, 0, true},
@@ -1187,10 +1187,11 @@ static const struct {
     {"and much more than before", {.want = 5}, {.want = 12}, 0, true},
     {"a little more is told a little later", {.want = 5}, {.want = 7}, 19, false},
     {"that is now", {.want = 5}, {.want = 7}, 20, true},
-    {"less need not be told", {.want = 5}, {.want = 4}, 249, false},
-    {"but what is not met is said again", {.want = 5}, {.want = 4}, 250, true},
-    {"that nobody lacks anything is told", {.want = 5, .lack = 5}, {.want = 5}, 20, true},
-    {"but not quicker than all else", {.want = 5, .lack = 5}, {0}, 19, false},
+    {"less need not be told", {.want = 5}, {.want = 4}, 599, false},
+    {"but what is not met is said again", {.want = 5}, {.want = 4}, 600, true},
+    {"that nobody lacks anything is told", {.want = 5, .lack = 5}, {0}, 600, true},
+    {"but only then, for soon somebody may", {.want = 5, .lack = 5}, {0}, 599, false},
+    {"that nobody needs more is left to the rounds", {.want = 5}, {0}, 600, false},
     {"nothing is never told", {0}, {0}, 99999, false},
     {"a clock that was set back silences nobody", {.want = 5}, {.want = 7}, -5, true},
 };
@@ -1198,9 +1199,31 @@ static const struct {
 Test(trade, an_ask_is_told_when_it_is_new_and_again_until_it_is_met)
 {
     for (size_t i = 0; i < COUNT(tellings); i++)
-        cr_expect(trade_is_to_be_told(&tellings[i].told, &tellings[i].now, tellings[i].ago_ms) ==
-                      tellings[i].is_told,
+        cr_expect(trade_is_to_be_told(&tellings[i].told, &tellings[i].now, tellings[i].ago_ms,
+                                      /* again_ms= */ 600) == tellings[i].is_told,
                   "%s", tellings[i].name);
+}
+
+static const struct {
+    const char *name; /* reads as a claim */
+    int64_t unanswered_since_ms;
+    int64_t again_ms;
+} repetitions[] = {
+    {"who has answered knows the wish", 0, TRADE_ASK_AGAIN_MAX_MS},
+    {"words that were lost are said again soon", NOW_MS, TRADE_ASK_AGAIN_MS},
+    {"then after twice the time", NOW_MS - 400, 400},
+    {"and in the end each second", NOW_MS - 60000, TRADE_ASK_AGAIN_MAX_MS},
+    {"also when a clock was set back", NOW_MS + 60000, TRADE_ASK_AGAIN_MS},
+};
+
+Test(trade, an_ask_is_said_again_less_and_less_often)
+{
+    for (size_t i = 0; i < COUNT(repetitions); i++) {
+        const struct trade_peer q = {.unanswered_since_ms = repetitions[i].unanswered_since_ms};
+
+        cr_expect(eq(i64, trade_ask_again_ms(&q, NOW_MS), repetitions[i].again_ms), "%s",
+                  repetitions[i].name);
+    }
 }
 
 /* ---- data centres that hear each other at once */
