@@ -137,7 +137,7 @@ void peer_rows_done(struct peer *p, const struct peer_said *said);
  * all behind it late.  Whoever takes none is tried again now and then, since
  * they may be lost.  Without the lock, which the caller holds.
  */
-#define PEER_ROWS_UNDER_WAY_MAX 8
+#define PEER_ROWS_UNDER_WAY_MAX 2
 #define PEER_ROWS_TRY_MS 1000
 bool peer_rows_may_go(const struct peer *p);
 
