@@ -14,10 +14,9 @@
 #include "tests/demo/tally.h"
 #include "tests/harness/dcs.h"
 
-#define SERVERS 3             /* of one data centre */
-#define SERVERS_OF_MANY 2     /* of each */
-#define CUT_OFF 1             /* the data centre that is cut off from the others for a while */
-#define LEAD_MS INT64_C(6000) /* from the calendar's start to the first request: time to set up */
+#define SERVERS 3                 /* of one data centre */
+#define SERVERS_OF_MANY 2         /* of each */
+#define CUT_OFF 1                 /* the data centre that is cut off from the others for a while */
 #define SETTLE_MS INT64_C(120000) /* for the accounts to be complete after the last window */
 #define NAP_MS INT64_C(50)
 #define PROGRESS_LINES 14
@@ -229,14 +228,14 @@ static void start_data_centres(struct demo *d)
     /* Windows are read at the end: none may be purged before. */
     snprintf(retention, sizeof(retention), "LOCAL_RETENTION_MS=%lld",
              (long long)(d->plan->ends_at_s - d->plan->starts_at_s) * 1000 + 604800000);
-    time_format(trace_first_s(d) * 1000 - LEAD_MS * d->plan->speed, calendar);
+    /* At first time passes as it does: a slow machine has as long as it needs. */
+    time_format(trace_first_s(d) * 1000, calendar);
     d->dcs = dcs_start(&(struct dcs_options){.count = d->count,
                                              .folder = d->options->folder,
                                              .links = true,
                                              .each = {.servers = d->servers,
                                                       .standby = d->options->standby,
                                                       .calendar = calendar,
-                                                      .speed = d->plan->speed,
                                                       .env = env}});
 }
 
@@ -264,6 +263,37 @@ static bool define_caps(const struct demo *d, struct err *e)
             return false;
     }
     return true;
+}
+
+/* Does this server know a window of each cap? */
+static enum demo_outcome await_caps_at(const struct demo *d, const struct dc *dc, int server,
+                                       struct err *e)
+{
+    auto_client struct client *client = dc_client(dc, DC_SERVER, server);
+    int64_t deadline_ms = clk_now_ms() + SETTLE_MS;
+    struct answer answer = {0};
+    char path[NAME_SIZE + 8];
+
+    for (int i = 0; i < d->plan->caps_count; i++) {
+        snprintf(path, sizeof(path), "/caps/%s", plan_cap_id(d->plan, i));
+        while (!client_expect(client, 200, "GET", path, NULL, &answer, e)) {
+            if (clk_now_ms() >= deadline_ms)
+                return DEMO_BROKEN;
+            if (nap(NAP_MS))
+                return DEMO_INTERRUPTED;
+        }
+    }
+    return DEMO_HELD;
+}
+
+static enum demo_outcome await_caps(const struct demo *d, struct err *e)
+{
+    enum demo_outcome outcome = DEMO_HELD;
+
+    for (int i = 0; i < d->count && outcome == DEMO_HELD; i++)
+        for (int k = 0; k < d->servers && outcome == DEMO_HELD; k++)
+            outcome = await_caps_at(d, dcs_dc(d->dcs, i), k, e);
+    return outcome;
 }
 
 /* Real time until a calendar instant. */
@@ -411,7 +441,11 @@ enum demo_outcome demo_run(const struct trace *t, const struct demo_options *o)
     show_data_centres(&d);
     if (!define_caps(&d, &e))
         return failed(&e);
-    printf("  %d caps defined\n", plan->caps_count);
+    enum demo_outcome known = await_caps(&d, &e);
+    if (known != DEMO_HELD)
+        return known == DEMO_BROKEN ? failed(&e) : known;
+    printf("  %d caps defined, and known to all servers\n", plan->caps_count);
+    dcs_calendar_speed(dcs, plan->speed);
     d.first_due_ms = clk_now_ms() + until_ms(&d, trace_first_s(&d));
     if (!play(&d))
         return DEMO_INTERRUPTED;

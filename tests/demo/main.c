@@ -9,10 +9,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/num.h"
 #include "tests/demo/demo.h"
 #include "tests/harness/dcs.h"
+
+#define SECONDS 60
+#define SECONDS_OF_MANY 120 /* they share this machine: all of them trade all of the caps */
 
 struct arguments {
     struct demo_options demo;
@@ -67,7 +71,7 @@ static void block_signals(void)
 int main(int argc, char **argv)
 {
     static const int statuses[] = {[DEMO_HELD] = 0, [DEMO_BROKEN] = 1, [DEMO_INTERRUPTED] = 130};
-    struct arguments a = {.demo = {.dcs = 1, .seconds = 60, .page = DEMO_PAGE}};
+    struct arguments a = {.demo = {.dcs = 1, .page = DEMO_PAGE}};
     auto_trace struct trace *trace = NULL;
     struct err e = {0};
 
@@ -76,6 +80,13 @@ int main(int argc, char **argv)
                 "usage: demo [--dcs N] [--standby] [--log FILE] [--seconds N] [--page FILE] "
                 "[--dir FOLDER]\n"
                 "       demo --derive --log FILE\n");
+        return 2;
+    }
+    if (a.demo.seconds == 0)
+        a.demo.seconds = a.demo.dcs == 1 ? SECONDS : SECONDS_OF_MANY;
+    /* What is there would go on from where it stopped, in a calendar of its own. */
+    if (a.demo.folder && access(a.demo.folder, F_OK) == 0) {
+        fprintf(stderr, "demo: %s is there already; --dir names a new folder\n", a.demo.folder);
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);

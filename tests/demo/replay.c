@@ -100,8 +100,16 @@ static void note_slowness(struct tally *t, int64_t ms)
         continue;
 }
 
+/* As long as the server asks for, if it does; and not all at the same time. */
+static int64_t pause_ms(const struct ask *ask, const struct consumed *answer, struct prng *prng)
+{
+    return max_i64(answer->retry_after_s * 1000, ask->backoff_ms / 2) +
+           prng_below(prng, ask->backoff_ms);
+}
+
 /* Sends it once; true if the answer is final, or no more is hoped for. */
-static bool try_once(const struct lane *lane, struct client *server, const struct ask *ask)
+static bool try_once(const struct lane *lane, struct client *server, struct ask *ask,
+                     struct prng *prng)
 {
     const struct replay *r = lane->replay;
     struct tally *tally = r->config.tally;
@@ -118,6 +126,8 @@ static bool try_once(const struct lane *lane, struct client *server, const struc
     }
     if (answer.verdict != VERDICT_GRANTED && answer.verdict != VERDICT_USED_UP) {
         atomic_fetch_add(&tally->retried[answer.verdict], 1);
+        ask->backoff_ms = min_i64(max_i64(2 * ask->backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+        ask->due_ms = clk_now_ms() + pause_ms(ask, &answer, prng);
         return false;
     }
     tally_answer(tally, lane->dc, cap, ask->row->at_s, &answer);
@@ -137,13 +147,7 @@ static void *run_lane(void *arg)
             ask.first_ms = clk_now_ms();
             atomic_fetch_add(&lane->replay->config.tally->asked, 1);
         }
-        if (try_once(lane, server, &ask)) {
-            put(lane, NULL);
-            continue;
-        }
-        ask.backoff_ms = min_i64(max_i64(2 * ask.backoff_ms, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
-        ask.due_ms = clk_now_ms() + ask.backoff_ms / 2 + prng_below(&prng, ask.backoff_ms);
-        put(lane, &ask);
+        put(lane, try_once(lane, server, &ask, &prng) ? NULL : &ask);
     }
     atomic_fetch_sub(&lane->replay->running, 1);
     return NULL;

@@ -183,7 +183,7 @@ struct consumed client_consume(struct client *server, const char *cap, int64_t a
 {
     char body[256];
     const struct call call = {.method = "POST", .path = "/consume", .body = body};
-    struct consumed ret = {.verdict = VERDICT_NO_ANSWER};
+    struct consumed ret = {.verdict = VERDICT_NO_ANSWER, .retry_after_s = -1};
     struct answer answer = {0};
     struct err e;
 
@@ -195,6 +195,7 @@ struct consumed client_consume(struct client *server, const char *cap, int64_t a
     if (!answer.json ||
         !js_decode_lax(answer.json, "", consumed_fields, COUNT(consumed_fields), &ret, &e))
         ret.verdict = VERDICT_ODD;
+    ret.retry_after_s = answer.reply->retry_after_s;
     return ret;
 }
 

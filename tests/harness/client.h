@@ -70,7 +70,8 @@ struct consumed {
     enum verdict verdict;
     int64_t granted;
     int64_t remaining;
-    int64_t starts_at_ms; /* of the window, when granted or used up */
+    int64_t starts_at_ms;  /* of the window, when granted or used up */
+    int64_t retry_after_s; /* -1: it does not say */
 };
 
 /* volumecap-server: POST /consume for one cap; `mode` NULL is "all". */

@@ -467,6 +467,13 @@ void dcs_calendar_set(const struct dcs *d, const char *instant, int64_t speed)
                 (long long)speed);
 }
 
+void dcs_calendar_speed(const struct dcs *d, int64_t speed)
+{
+    for (int i = 0; i < d->count; i++)
+        pg_exec(dc_conninfo(d->dcs[i]), "SELECT calendar.set(calendar.now(), %lld)",
+                (long long)speed);
+}
+
 void dcs_local(const struct dcs *d, int i, char ret[DCS_LOCAL_SIZE])
 {
     /* One alone has no name: local-svc's default. */

@@ -78,6 +78,9 @@ int64_t dcs_at_peer(const struct dcs *d, int at, int peer, const char *member);
 /* The calendars of all of them go on from there, so many times as fast as real time. */
 void dcs_calendar_set(const struct dcs *d, const char *instant, int64_t speed);
 
+/* The same, from where they are. */
+void dcs_calendar_speed(const struct dcs *d, int64_t speed);
+
 /* What the audit is to be told of one: "dc1=http://127.0.0.1:8083". */
 #define DCS_LOCAL_SIZE 96
 void dcs_local(const struct dcs *d, int i, char ret[DCS_LOCAL_SIZE]);
