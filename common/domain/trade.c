@@ -501,24 +501,30 @@ static bool asks_much_more(const struct trade_ask *told, const struct trade_ask 
            (told->want == 0 && now->want > 0) || (told->lack == 0 && now->lack > 0);
 }
 
+/* Not since those who waited have gone, and may come again: what they waited for is here. */
+static bool is_met(const struct pool *p, const struct trade_ask *told, const struct trade_ask *now)
+{
+    return told->lack > 0 && now->lack == 0 && (p->wanted > 0 || told->burn > 0);
+}
+
 /*
  * Whoever was heard since knows the wish, and gives as soon as it can.  If nothing was heard, the
- * words were lost, or the answer was, or both are slow: then the more often the less it helps.
+ * words were lost, or the answer was, or both are slow: then after twice the time.
  */
-int64_t trade_ask_again_ms(const struct trade_peer *q, int64_t now_ms)
+int64_t trade_ask_again_ms(const struct trade_peer *q, int64_t told_at_ms)
 {
     if (q->unanswered_since_ms == 0)
         return TRADE_ASK_AGAIN_MAX_MS;
-    return min_i64(max_i64(now_ms - q->unanswered_since_ms, TRADE_ASK_AGAIN_MS),
+    return min_i64(max_i64(told_at_ms - q->unanswered_since_ms, TRADE_ASK_AGAIN_MS),
                    TRADE_ASK_AGAIN_MAX_MS);
 }
 
-bool trade_is_to_be_told(const struct trade_ask *told, const struct trade_ask *now, int64_t ago_ms,
-                         int64_t again_ms)
+bool trade_is_to_be_told(const struct pool *p, const struct trade_ask *told,
+                         const struct trade_ask *now, int64_t ago_ms, int64_t again_ms)
 {
     if (trade_is_within(ago_ms, TRADE_TELL_EVERY_MS))
         return asks_much_more(told, now);
-    if (asks_more(told, now))
+    if (asks_more(told, now) || is_met(p, told, now))
         return true;
     return (now->want > 0 || told->lack > 0) && !trade_is_within(ago_ms, again_ms);
 }

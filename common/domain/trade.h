@@ -178,10 +178,11 @@ void trade_plan(const struct pool *p, const struct trade_peer *peers, size_t cou
 /* What the last row to a peer asked for is now this; from here on it may be silent. */
 void trade_note_ask(struct trade_peer *q, const struct trade_ask *ask, int64_t now_ms);
 
-#define TRADE_TELL_EVERY_MS 20      /* news quicker than this are said in one row */
-#define TRADE_ASK_AGAIN_MS 250      /* an ask that is not answered is said again after this ... */
-#define TRADE_ASK_AGAIN_MAX_MS 1000 /* ... and less and less often, but so often in any case */
-#define TRADE_ANSWER_EVERY_MS 100   /* who asks again in vain is answered no more often */
+#define TRADE_TELL_EVERY_MS 20     /* news quicker than this are said in one row */
+#define TRADE_ASK_AGAIN_MS 250     /* an ask that is not answered is said again after this ... */
+#define TRADE_ASK_AGAIN_MAX_MS 750 /* ... and twice it, and so on; so often in each turn's second  \
+                                    */
+#define TRADE_ANSWER_EVERY_MS 100  /* who asks again in vain is answered no more often */
 
 /*
  * A window that is not here, ends or ended then (0: not known), at this
@@ -193,15 +194,16 @@ bool trade_never_comes(int64_t ends_at_ms, int64_t calendar_ms);
 /* Was it so short ago?  A clock that was set back must not silence anyone. */
 bool trade_is_within(int64_t ago_ms, int64_t ms);
 
-/* So long after it was told the last time, a peer is told again what it is asked for. */
-int64_t trade_ask_again_ms(const struct trade_peer *q, int64_t now_ms);
+/* So long after `told_at_ms`, when it was told last, a peer is told again what it is asked for. */
+int64_t trade_ask_again_ms(const struct trade_peer *q, int64_t told_at_ms);
 
 /*
- * A peer that was told `told` so long ago: must it hear now that we ask for `now`?  More at once;
- * less when it would be told again, so that a wish that comes and goes is one wish.
+ * A peer that was told `told` so long ago: must it hear now that we ask for `now`?  More at once,
+ * and that nothing is lacking any more since it is here.  That nobody waits any more only when it
+ * would be told again: a wish that comes and goes is one wish.
  */
-bool trade_is_to_be_told(const struct trade_ask *told, const struct trade_ask *now, int64_t ago_ms,
-                         int64_t again_ms);
+bool trade_is_to_be_told(const struct pool *p, const struct trade_ask *told,
+                         const struct trade_ask *now, int64_t ago_ms, int64_t again_ms);
 
 /* Would trade_plan() ask anyone for anything? */
 bool trade_is_needed(const struct pool *p, const struct trade_context *ctx);

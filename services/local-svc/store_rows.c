@@ -124,6 +124,7 @@ static void load_pool(const struct db_rows *rows, int row, struct store_pool *p)
     p->pool.accepts = p->state <= INTERVAL_OPEN && !p->pool.paused && p->ends_in_ms > 0;
 }
 
+/* The real time of each is read when its lock is there: before, it could be older than its row. */
 bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count, struct err *e)
 {
     auto_rows struct db_rows *rows = NULL;
@@ -138,9 +139,8 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
         starts[i] = pools[i].key.starts_at_ms;
     }
     if (!db_query(c,
-                  "WITH t AS MATERIALIZED (SELECT calendar.now() AS now, speed,"
-                  "                               calendar.to_ms(clock_timestamp()) AS real_ms,"
-                  "                               incarnation, has_heard"
+                  "WITH t AS MATERIALIZED (SELECT calendar.now() AS now, speed, incarnation,"
+                  "                               has_heard"
                   "                          FROM calendar.clock, local.dc)"
                   "SELECT k.i, p.requested, p.minted, p.burned, p.granted, p.returned,"
                   "       p.consumed, p.refunded, p.presumed, p.wanted, p.recalled_at_ms,"
@@ -149,8 +149,9 @@ bool store_pools_lock(struct db_conn *c, struct store_pool *pools, size_t count,
                   "       p.topup_ppm, p.slice_max_ppm, p.autonomy_ms, p.definition,"
                   "       p.paused, p.state,"
                   "       local.until_ms(p.starts_at, t.now, t.speed),"
-                  "       local.until_ms(p.ends_at, t.now, t.speed), t.real_ms,"
-                  "       coalesce(p.home, ''), p.changes, p.in_doubt, t.incarnation, t.has_heard"
+                  "       local.until_ms(p.ends_at, t.now, t.speed),"
+                  "       calendar.to_ms(clock_timestamp()), coalesce(p.home, ''), p.changes,"
+                  "       p.in_doubt, t.incarnation, t.has_heard"
                   "  FROM t, unnest($1, $2) WITH ORDINALITY AS k (cap, starts_at_ms, i)"
                   " CROSS JOIN LATERAL (SELECT * FROM local.pool WHERE " STORE_IS_KEY
                   "                     FOR UPDATE) p",

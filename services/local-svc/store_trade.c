@@ -314,18 +314,19 @@ static bool find_asking(struct db_conn *c, struct again_tx *tx, struct err *e)
     for (size_t j = 0; j < tx->peers->count; j++)
         names[j] = tx->peers->names[j];
     const struct db_param peers = {.type = DB_TEXTS, .count = tx->peers->count, .texts = names};
-    if (!db_query(c,
-                  "SELECT DISTINCT cap, calendar.to_ms(starts_at) AS starts_at_ms"
-                  "  FROM local.peer_row, calendar.to_ms(clock_timestamp()) AS now_ms"
-                  " WHERE (asked_want > 0 OR asked_lack > 0 OR asked_burn > 0)"
-                  "   AND told_at_ms NOT BETWEEN now_ms + 1 - CASE WHEN unanswered_since_ms = 0"
-                  "       THEN $2 ELSE least(greatest(now_ms - unanswered_since_ms, $1), $2) END"
-                  "       AND now_ms"
-                  "   AND peer = ANY ($3)"
-                  " ORDER BY cap, starts_at_ms LIMIT $4",
-                  DB_ARGS(db_i64(TRADE_ASK_AGAIN_MS), db_i64(TRADE_ASK_AGAIN_MAX_MS), peers,
-                          db_i64(TRADE_POOLS_MAX)),
-                  &rows, e))
+    if (!db_query(
+            c,
+            "SELECT DISTINCT cap, calendar.to_ms(starts_at) AS starts_at_ms"
+            "  FROM local.peer_row, calendar.to_ms(clock_timestamp()) AS now_ms"
+            " WHERE (asked_want > 0 OR asked_lack > 0 OR asked_burn > 0)"
+            "   AND told_at_ms NOT BETWEEN now_ms + 1 - CASE WHEN unanswered_since_ms = 0"
+            "       THEN $2 ELSE least(greatest(told_at_ms - unanswered_since_ms, $1), $2) END"
+            "       AND now_ms"
+            "   AND peer = ANY ($3)"
+            " ORDER BY cap, starts_at_ms LIMIT $4",
+            DB_ARGS(db_i64(TRADE_ASK_AGAIN_MS), db_i64(TRADE_ASK_AGAIN_MAX_MS), peers,
+                    db_i64(TRADE_POOLS_MAX)),
+            &rows, e))
         return false;
     tx->count = (size_t)db_count(rows);
     for (size_t i = 0; i < tx->count; i++) {

@@ -97,9 +97,9 @@ static void ask(struct store_pool *p, struct store_peer *q, const struct trade_a
 {
     if (!is_answered && !q->is_to_be_told) {
         int64_t ago_ms = p->now_ms - q->told_at_ms;
-        int64_t again_ms = trade_ask_again_ms(&q->row, p->now_ms);
+        int64_t again_ms = trade_ask_again_ms(&q->row, q->told_at_ms);
 
-        if (trade_is_to_be_told(&q->asked, now, ago_ms, again_ms))
+        if (trade_is_to_be_told(&p->pool, &q->asked, now, ago_ms, again_ms))
             tell(p, q);
         else if (trade_is_within(ago_ms, again_ms))
             return; /* What was told stays as it was: it is looked at again. */
@@ -122,8 +122,10 @@ bool trading_is_answered(struct store_pool *p, const struct peers *peers)
         bool has_answered = trade_has_answered(&q->row, p->incarnation);
 
         is_answered = is_answered && has_answered;
-        if (!has_answered && !trade_is_within(p->now_ms - q->told_at_ms, LEARN_ASK_EVERY_MS))
-            tell(p, q);
+        if (has_answered || trade_is_within(p->now_ms - q->told_at_ms, LEARN_ASK_EVERY_MS))
+            continue;
+        q->asked = (struct trade_ask){0}; /* in doubt nothing is asked for but the answer */
+        tell(p, q);
     }
     return is_answered;
 }

@@ -209,8 +209,10 @@ void peer_rows_done(struct peer *p, const struct peer_said *said)
 
 bool peer_rows_may_go(const struct peer *p)
 {
-    return p->rows_seq - max_i64(p->rows_done, 0) < PEER_ROWS_UNDER_WAY_MAX ||
-           clk_now_ms() - p->rows_ms >= PEER_ROWS_TRY_MS;
+    const int64_t above = p->rows_seq - max_i64(p->rows_done, 0) - PEER_ROWS_UNDER_WAY_MAX;
+
+    return above < 0 || clk_now_ms() - p->rows_ms >= PEER_ROWS_TRY_MS
+                                                         << min_i64(above, PEER_ROWS_TRIES_MAX);
 }
 
 void peer_missed(struct peer *p)

@@ -134,11 +134,13 @@ void peer_rows_done(struct peer *p, const struct peer_said *said);
 /*
  * Not more than so many messages with rows are on the way to it: what waits
  * here is replaced by what is newer, what waits in a queue is not, and makes
- * all behind it late.  Whoever takes none is tried again now and then, since
- * they may be lost.  Without the lock, which the caller holds.
+ * all behind it late.  Whoever takes none is tried again, since they may be
+ * lost, each time after twice the time, since it may only be slow.  Without
+ * the lock, which the caller holds.
  */
 #define PEER_ROWS_UNDER_WAY_MAX 2
 #define PEER_ROWS_TRY_MS 1000
+#define PEER_ROWS_TRIES_MAX 4 /* doublings */
 bool peer_rows_may_go(const struct peer *p);
 
 /* What it said in its last message could not be taken, and is gone. */

@@ -335,10 +335,10 @@ static bool play(struct demo *d)
 static void show_settled(const struct report *r, int64_t took_ms)
 {
     if (r->unsettled == 0)
-        printf("  all %zu windows settled within %lld ms of the last answer\n", r->count,
+        printf("  all %zu windows settled within %lld ms of their end\n", r->count,
                (long long)took_ms);
     else
-        printf("  %lld of %zu windows still not settled %lld ms after the last answer\n",
+        printf("  %lld of %zu windows still not settled %lld ms after their end\n",
                (long long)r->unsettled, r->count, (long long)took_ms);
 }
 
@@ -346,23 +346,24 @@ static void show_settled(const struct report *r, int64_t took_ms)
  * Waits until the last window is over and the servers have given back what
  * they held of it; the accounts are then what they will ever be.
  */
-static bool settle(const struct demo *d, struct report *ret, struct err *e)
+static enum demo_outcome settle(const struct demo *d, struct report *ret, struct err *e)
 {
-    int64_t began_ms = clk_now_ms();
-    int64_t deadline_ms = began_ms + max_i64(0, until_ms(d, d->plan->ends_at_s)) + SETTLE_MS;
+    const int64_t over_ms = clk_now_ms() + max_i64(0, until_ms(d, d->plan->ends_at_s));
 
+    while (clk_now_ms() < over_ms)
+        if (nap(NAP_MS))
+            return DEMO_INTERRUPTED;
     for (;;) {
-        bool is_over = until_ms(d, d->plan->ends_at_s) <= 0;
         report_done(ret);
         if (!report_read(d->tally, d->dcs, ret, e))
-            return false;
-        if ((is_over && ret->unsettled == 0) || clk_now_ms() >= deadline_ms)
+            return DEMO_BROKEN;
+        if (ret->unsettled == 0 || clk_now_ms() >= over_ms + SETTLE_MS)
             break;
         if (nap(4 * NAP_MS))
-            return err_set(e, ERR_TIMEOUT, "interrupted");
+            return DEMO_INTERRUPTED;
     }
-    show_settled(ret, clk_now_ms() - began_ms);
-    return true;
+    show_settled(ret, clk_now_ms() - over_ms);
+    return DEMO_HELD;
 }
 
 static void show_retries(const struct tally *t)
@@ -408,9 +409,10 @@ static enum demo_outcome conclude(const struct demo *d)
     struct report report = {.count = 0};
     struct err e = {0};
 
-    if (!settle(d, &report, &e)) {
+    enum demo_outcome settled = settle(d, &report, &e);
+    if (settled != DEMO_HELD) {
         report_done(&report);
-        return failed(&e);
+        return settled == DEMO_BROKEN ? failed(&e) : settled;
     }
     printf("\n");
     report_print(&report, d->plan, BUSIEST, d->count, stdout);

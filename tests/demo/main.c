@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "common/base/num.h"
 #include "tests/demo/demo.h"
@@ -55,6 +55,16 @@ static bool parse(int argc, char **argv, struct arguments *ret)
     return !ret->derive || ret->log;
 }
 
+/* Data centres that are there would go on from where they stopped, in a calendar of their own. */
+static bool is_new(const char *folder)
+{
+    char path[4096];
+    struct stat found;
+
+    (void)snprintf(path, sizeof(path), "%s/dc1", folder);
+    return stat(path, &found) != 0;
+}
+
 /* From now on they are taken by the demo where it sleeps: nothing is left behind. */
 static void block_signals(void)
 {
@@ -84,9 +94,9 @@ int main(int argc, char **argv)
     }
     if (a.demo.seconds == 0)
         a.demo.seconds = a.demo.dcs == 1 ? SECONDS : SECONDS_OF_MANY;
-    /* What is there would go on from where it stopped, in a calendar of its own. */
-    if (a.demo.folder && access(a.demo.folder, F_OK) == 0) {
-        fprintf(stderr, "demo: %s is there already; --dir names a new folder\n", a.demo.folder);
+    if (a.demo.folder && !is_new(a.demo.folder)) {
+        fprintf(stderr, "demo: there are data centres in %s already; --dir names a new folder\n",
+                a.demo.folder);
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);

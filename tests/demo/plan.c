@@ -8,7 +8,8 @@
 #define DAY_S 86400
 /* The last requests wait for an answer: where units are far away, for those of the next day. */
 #define LATE_S (DAY_S + DAY_S / 4)
-#define LATE_REAL_S 8
+#define LATE_REAL_S_MIN 8
+#define LATE_REAL_S_MAX 60
 
 static const char *const zones[] = {"Europe/Berlin", "America/New_York", "Asia/Tokyo"};
 
@@ -56,7 +57,8 @@ struct plan *plan_new(const struct trace *t, int64_t seconds)
     CHECK(p->cap_of_key != NULL);
     p->starts_at_s = first_s / HOUR_S * HOUR_S;
     p->speed = max_i64(1, (last_s - first_s) / seconds);
-    p->ends_at_s = last_s + max_i64(LATE_S, LATE_REAL_S * p->speed);
+    p->ends_at_s =
+        last_s + min_i64(max_i64(LATE_S, LATE_REAL_S_MIN * p->speed), LATE_REAL_S_MAX * p->speed);
     for (size_t i = 0; i < keys; i++)
         p->cap_of_key[i] = -1;
     for (int i = 0; i < p->caps_count; i++) {

@@ -103,8 +103,9 @@ static void note_slowness(struct tally *t, int64_t ms)
 /* As long as the server asks for, if it does; and not all at the same time. */
 static int64_t pause_ms(const struct ask *ask, const struct consumed *answer, struct prng *prng)
 {
-    return max_i64(answer->retry_after_s * 1000, ask->backoff_ms / 2) +
-           prng_below(prng, ask->backoff_ms);
+    int64_t least_ms = max_i64(answer->retry_after_s * 1000, ask->backoff_ms / 2);
+
+    return least_ms + prng_below(prng, least_ms);
 }
 
 /* Sends it once; true if the answer is final, or no more is hoped for. */

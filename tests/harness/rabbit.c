@@ -22,7 +22,8 @@
 #define START_MS 300000
 #define STOP_MS 60000
 #define CTL_MS 120000
-#define CTL_TRIES 3
+#define CTL_TRIES 3 /* it joins the broker as a node, which fails now and then on a busy machine   \
+                     */
 #define ENV_COUNT 13
 #define ENV_SIZE 256
 #define ARGS_MAX 10
@@ -394,20 +395,6 @@ void rabbit_restart(struct rabbit *r)
 
 /* ---- its command-line tool */
 
-/* It joins the broker as a node of its own, which fails now and then on a busy machine. */
-static bool run_ctl(const struct rabbit *r, const char *const *argv, const char *log)
-{
-    int status = -1;
-
-    for (int i = 0; i < CTL_TRIES && status != 0; i++) {
-        auto_proc struct proc *p = proc_start(
-            &(struct proc_options){.argv = argv, .env = r->env, .log = log, .user = RABBIT_USER});
-        if (!proc_wait(p, CTL_MS, &status))
-            return false;
-    }
-    return status == 0;
-}
-
 static _Noreturn void ctl_failed(const char *what, const char *log)
 {
     auto_free char *tail = file_tail(log);
@@ -420,6 +407,7 @@ bool rabbit_ctl(struct rabbit *r, const char *log, ...)
     const char *argv[ARGS_MAX] = {RABBIT_BIN "/rabbitmqctl", "-q", "-n",
                                   r->settings[1] + strlen("RABBITMQ_NODENAME=")};
     size_t count = 4;
+    int status = 0;
     va_list args;
 
     va_start(args, log);
@@ -427,18 +415,28 @@ bool rabbit_ctl(struct rabbit *r, const char *log, ...)
         count++;
     va_end(args);
     argv[count] = NULL;
-    return run_ctl(r, argv, log ? log : r->output);
+    auto_proc struct proc *p = proc_start(&(struct proc_options){
+        .argv = argv, .env = r->env, .log = log ? log : r->output, .user = RABBIT_USER});
+    return proc_wait(p, CTL_MS, &status) && status == 0;
 }
 
 void rabbit_alarm(struct rabbit *r, bool on)
 {
-    if (!rabbit_ctl(r, NULL, "set_vm_memory_high_watermark", on ? "0" : "0.9", NULL))
+    bool done = false;
+
+    for (int i = 0; i < CTL_TRIES && !done; i++)
+        done = rabbit_ctl(r, NULL, "set_vm_memory_high_watermark", on ? "0" : "0.9", NULL);
+    if (!done)
         ctl_failed("set the memory alarm", r->output);
 }
 
 void rabbit_purge(struct rabbit *r, const char *queue)
 {
-    if (!rabbit_ctl(r, NULL, "purge_queue", queue, NULL))
+    bool done = false;
+
+    for (int i = 0; i < CTL_TRIES && !done; i++)
+        done = rabbit_ctl(r, NULL, "purge_queue", queue, NULL);
+    if (!done)
         ctl_failed("purge the queue", r->output);
 }
 
@@ -446,10 +444,13 @@ int64_t rabbit_messages(struct rabbit *r, const char *queue)
 {
     char path[ENV_SIZE], line[512], name[256];
     long long count = 0, found = -1;
+    bool done = false;
 
     (void)snprintf(path, sizeof(path), "%s/queues", r->folder);
     (void)unlink(path);
-    if (!rabbit_ctl(r, path, "list_queues", "--no-table-headers", "name", "messages", NULL))
+    for (int i = 0; i < CTL_TRIES && !done; i++)
+        done = rabbit_ctl(r, path, "list_queues", "--no-table-headers", "name", "messages", NULL);
+    if (!done)
         ctl_failed("list queues", path);
     FILE *f = fopen(path, "re");
     if (!f)

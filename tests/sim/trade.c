@@ -219,15 +219,15 @@ static void ask(struct world *w, int dc, int peer, int window, const struct trad
 {
     struct dc_window *here = &w->dcs[dc].windows[window];
     int64_t ago_ms = w->now_ms - here->told_ms[peer];
-    int64_t now_ms = trade_time(w, dc, window).now_ms;
-    int64_t again_ms = trade_ask_again_ms(&here->peers[peer], now_ms);
+    int64_t again_ms = trade_ask_again_ms(&here->peers[peer], here->told_ms[peer]);
     bool is_late = w->breakage == BREAK_LATE_ASK && trade_is_within(ago_ms, again_ms);
-    bool is_told = is_answered || is_said_again(w, here, peer) ||
-                   (!is_late && trade_is_to_be_told(&here->asked[peer], now, ago_ms, again_ms));
+    bool is_told =
+        is_answered || is_said_again(w, here, peer) ||
+        (!is_late && trade_is_to_be_told(&here->pool, &here->asked[peer], now, ago_ms, again_ms));
 
     if (!is_told && trade_is_within(ago_ms, again_ms))
         return;
-    trade_note_ask(&here->peers[peer], now, now_ms);
+    trade_note_ask(&here->peers[peer], now, trade_time(w, dc, window).now_ms);
     here->asked[peer] = *now;
     if (is_told)
         tell(w, dc, peer, window);

@@ -1191,6 +1191,11 @@ static const struct {
     {"but what is not met is said again", {.want = 5}, {.want = 4}, 600, true},
     {"that nobody lacks anything is told", {.want = 5, .lack = 5}, {0}, 600, true},
     {"but only then, for soon somebody may", {.want = 5, .lack = 5}, {0}, 599, false},
+    {"what was to be burned and is here is told at once",
+     {.want = 5, .lack = 5, .burn = 5},
+     {0},
+     20,
+     true},
     {"that nobody needs more is left to the rounds", {.want = 5}, {0}, 600, false},
     {"nothing is never told", {0}, {0}, 99999, false},
     {"a clock that was set back silences nobody", {.want = 5}, {.want = 7}, -5, true},
@@ -1198,28 +1203,41 @@ static const struct {
 
 Test(trade, an_ask_is_told_when_it_is_new_and_again_until_it_is_met)
 {
+    const struct pool nobody_waits = {.wanted = 0};
+
     for (size_t i = 0; i < COUNT(tellings); i++)
-        cr_expect(trade_is_to_be_told(&tellings[i].told, &tellings[i].now, tellings[i].ago_ms,
+        cr_expect(trade_is_to_be_told(&nobody_waits, &tellings[i].told, &tellings[i].now,
+                                      tellings[i].ago_ms,
                                       /* again_ms= */ 600) == tellings[i].is_told,
                   "%s", tellings[i].name);
 }
 
+/* Else those who were asked as well would hand back what their own consumers need. */
+Test(trade, a_wish_that_is_met_is_withdrawn_at_once)
+{
+    const struct trade_ask told = {.want = 5, .lack = 5}, now = {.want = 3};
+    const struct pool waited_for = {.wanted = 5}, left = {.wanted = 0};
+
+    cr_expect(trade_is_to_be_told(&waited_for, &told, &now, 20, 600));
+    cr_expect(not(trade_is_to_be_told(&left, &told, &now, 20, 600)));
+}
+
 static const struct {
-    const char *name; /* reads as a claim */
-    int64_t unanswered_since_ms;
+    const char *name;      /* reads as a claim */
+    int64_t unanswered_ms; /* when it was told last; -1: it has answered since */
     int64_t again_ms;
 } repetitions[] = {
-    {"who has answered knows the wish", 0, TRADE_ASK_AGAIN_MAX_MS},
-    {"words that were lost are said again soon", NOW_MS, TRADE_ASK_AGAIN_MS},
-    {"then after twice the time", NOW_MS - 400, 400},
-    {"and in the end each second", NOW_MS - 60000, TRADE_ASK_AGAIN_MAX_MS},
-    {"also when a clock was set back", NOW_MS + 60000, TRADE_ASK_AGAIN_MS},
+    {"who has answered knows the wish", -1, TRADE_ASK_AGAIN_MAX_MS},
+    {"words that were lost are said again soon", 0, TRADE_ASK_AGAIN_MS},
+    {"then after twice the time", 500, 500},
+    {"but not more seldom than each turn", 60000, TRADE_ASK_AGAIN_MAX_MS},
 };
 
 Test(trade, an_ask_is_said_again_less_and_less_often)
 {
     for (size_t i = 0; i < COUNT(repetitions); i++) {
-        const struct trade_peer q = {.unanswered_since_ms = repetitions[i].unanswered_since_ms};
+        int64_t ms = repetitions[i].unanswered_ms;
+        const struct trade_peer q = {.unanswered_since_ms = ms < 0 ? 0 : NOW_MS - ms};
 
         cr_expect(eq(i64, trade_ask_again_ms(&q, NOW_MS), repetitions[i].again_ms), "%s",
                   repetitions[i].name);
