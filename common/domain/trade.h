@@ -180,8 +180,7 @@ void trade_note_ask(struct trade_peer *q, const struct trade_ask *ask, int64_t n
 
 #define TRADE_TELL_EVERY_MS 20     /* news quicker than this are said in one row */
 #define TRADE_ASK_AGAIN_MS 250     /* an ask that is not answered is said again after this ... */
-#define TRADE_ASK_AGAIN_MAX_MS 750 /* ... and twice it, and so on; so often in each turn's second  \
-                                    */
+#define TRADE_ASK_AGAIN_MAX_MS 750 /* ... and twice it, and so on: at least once in each turn */
 #define TRADE_ANSWER_EVERY_MS 100  /* who asks again in vain is answered no more often */
 
 /*

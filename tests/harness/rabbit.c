@@ -22,8 +22,7 @@
 #define START_MS 300000
 #define STOP_MS 60000
 #define CTL_MS 120000
-#define CTL_TRIES 3 /* it joins the broker as a node, which fails now and then on a busy machine   \
-                     */
+#define CTL_TRIES 3 /* rabbitmqctl is a node that joins the broker, and fails now and then */
 #define ENV_COUNT 13
 #define ENV_SIZE 256
 #define ARGS_MAX 10
