@@ -138,7 +138,7 @@ void peer_rows_done(struct peer *p, const struct peer_said *said);
  * lost, each time after twice the time, since it may only be slow.  Without
  * the lock, which the caller holds.
  */
-#define PEER_ROWS_UNDER_WAY_MAX 2
+#define PEER_ROWS_UNDER_WAY_MAX 4
 #define PEER_ROWS_TRY_MS 1000
 #define PEER_ROWS_TRIES_MAX 4 /* doublings */
 bool peer_rows_may_go(const struct peer *p);
